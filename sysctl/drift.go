@@ -126,14 +126,19 @@ func Outcome(before, after []Drift) []Drift {
 // Resolve gives each setting the value it comes to on a host, in the order
 // given, and drops those that want nothing. Without it a drop-in would lower at
 // boot what AtLeast leaves alone today, such as the fs.file-max of 2^63-1 that
-// systemd sets. Keys that nobody could read keep the wanted value.
+// systemd sets. A raise-only key that nobody looked at is dropped for the same
+// reason, as at first boot, where there are no facts yet; one that is absent or
+// not readable keeps the wanted value.
 func Resolve(want []Setting, have map[string]Value) []Setting {
 	var resolved []Setting
 	for _, s := range want {
 		if s.Rule == Leave {
 			continue
 		}
-		if v := have[Canonical(s.Key)]; v.Access == Writable || v.Access == ReadOnly {
+		switch v := have[Canonical(s.Key)]; {
+		case v.Access == Unread && s.Rule == AtLeast:
+			continue
+		case v.Access == Writable || v.Access == ReadOnly:
 			s.Value = s.Target(v.Text)
 		}
 		resolved = append(resolved, s)

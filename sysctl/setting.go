@@ -140,19 +140,19 @@ func (e *SettingError) Error() string { return "sysctl[\"" + e.Key + "\"]: " + e
 // fault, each a [*SettingError], joined in the order of the settings.
 func Validate(settings []Setting) error {
 	var errs []error
-	seen := make(map[string]bool)
+	writes := make(map[string]bool) // keys so far; false for those left alone
 	for _, s := range settings {
 		key := Canonical(s.Key)
 		for _, problem := range s.problems() {
 			errs = append(errs, &SettingError{Key: s.Key, Problem: problem})
 		}
-		if seen[key] {
+		if _, twice := writes[key]; twice {
 			errs = append(errs, &SettingError{Key: s.Key, Problem: "is given twice; keep one"})
 		}
-		if twin := Twin(key); s.Rule != Leave && seen[twin] {
+		if twin := Twin(key); s.Rule != Leave && writes[twin] {
 			errs = append(errs, &SettingError{Key: s.Key, Problem: "clears " + twin + ", which is given too; keep one"})
 		}
-		seen[key] = true
+		writes[key] = writes[key] || s.Rule != Leave && key != ""
 	}
 	return errors.Join(errs...)
 }
