@@ -1,0 +1,305 @@
+// Package bootstraptest is an in-memory bootstrap.Host for tests of the engine and of
+// roles. It follows the rules of a real one: premises are checked, manifests are kept, the
+// lock is needed. It refuses whatever it was not told: a probe, a dial, a secret, a kind
+// that can only be observed.
+package bootstraptest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/zkboot/zkboot/bootstrap"
+	"github.com/zkboot/zkboot/verify"
+)
+
+// ErrCut is what a call returns when its connection was told to break.
+var ErrCut = errors.New("connection cut")
+
+// Machine is one host's memory: it outlives the connections to it, as a disk outlives SSH.
+type Machine struct {
+	Facts  bootstrap.Facts
+	Probes func(verify.Query) (verify.Result, error)                      // nil: probing is an error
+	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: dialling is an error
+	Secret map[string]string                                              // what Reveal knows
+	// Observe adds what Look sees besides the things in memory, such as a ZooKeeper server.
+	Observe func(things map[bootstrap.ID]bootstrap.Resource) []bootstrap.Resource
+
+	mu        sync.Mutex
+	things    map[bootstrap.ID]bootstrap.Resource
+	manifests map[string]bootstrap.Manifest
+	lockedBy  *conn
+	who       string
+	cutAfter  int // steps until the connection breaks; below 0: never
+	applied   []bootstrap.Step
+	looks     int
+}
+
+// New returns a machine that has the given things.
+func New(facts bootstrap.Facts, things ...bootstrap.Resource) *Machine {
+	m := &Machine{Facts: facts, things: map[bootstrap.ID]bootstrap.Resource{},
+		manifests: map[string]bootstrap.Manifest{}, cutAfter: -1}
+	for _, r := range things {
+		m.things[r.ID()] = seen(r)
+	}
+	return m
+}
+
+// CutAfter breaks the connection once n more steps are done.
+func (m *Machine) CutAfter(n int) { m.mu.Lock(); defer m.mu.Unlock(); m.cutAfter = n }
+
+// Applied returns the steps that were carried out, in order.
+func (m *Machine) Applied() []bootstrap.Step {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.applied)
+}
+
+// Looks returns how often the machine was looked at.
+func (m *Machine) Looks() int { m.mu.Lock(); defer m.mu.Unlock(); return m.looks }
+
+// Thing returns what the machine has under that ID, or nil.
+func (m *Machine) Thing(id bootstrap.ID) bootstrap.Resource {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.things[id]
+}
+
+// Set puts a thing on the machine behind zkboot's back.
+func (m *Machine) Set(r bootstrap.Resource) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.things[r.ID()] = seen(r)
+}
+
+// Remove takes a thing from the machine behind zkboot's back.
+func (m *Machine) Remove(id bootstrap.ID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.things, id)
+}
+
+// Open returns a connection to the machine.
+func (m *Machine) Open() bootstrap.Host { return &conn{m: m} }
+
+// Site opens machines by host name, for Engine.Open. A name without a machine cannot be
+// reached.
+func Site(machines map[string]*Machine) func(context.Context, *bootstrap.Spec, string) (bootstrap.Host, error) {
+	return func(_ context.Context, _ *bootstrap.Spec, host string) (bootstrap.Host, error) {
+		m, ok := machines[host]
+		if !ok {
+			return nil, fmt.Errorf("%w: no machine %s in this test", bootstrap.ErrUnreachable, host)
+		}
+		return m.Open(), nil
+	}
+}
+
+type conn struct {
+	m      *Machine
+	closed bool
+}
+
+func (c *conn) Look(_ context.Context, ids ...bootstrap.ID) (bootstrap.Facts, bootstrap.State, error) {
+	m := c.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c.closed || m.cutAfter == 0 {
+		return bootstrap.Facts{}, bootstrap.State{}, ErrCut
+	}
+	m.looks++
+	asked := map[bootstrap.ID]bool{}
+	for _, id := range ids {
+		asked[id] = true
+	}
+	for _, man := range m.manifests {
+		for _, e := range man.Entries {
+			asked[e.ID] = true
+		}
+	}
+	var things []bootstrap.Resource
+	for id := range asked {
+		if r, ok := m.things[id]; ok {
+			things = append(things, r)
+		}
+	}
+	if m.Observe != nil {
+		things = append(things, m.Observe(m.things)...)
+	}
+	state := bootstrap.NewState(things...)
+	state.Manifests = maps.Clone(m.manifests)
+	return m.Facts, state, nil
+}
+
+func (c *conn) Change(_ context.Context, steps ...bootstrap.Step) error {
+	m := c.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c.closed {
+		return ErrCut
+	}
+	if m.lockedBy != c {
+		return fmt.Errorf("%w: Change without the lock", bootstrap.ErrLocked)
+	}
+	for i, st := range steps {
+		if have := m.things[st.Target]; st.Owner != "" && !reflect.DeepEqual(have, st.Was.Resource) {
+			return &bootstrap.StepError{Index: i, Step: st, Err: fmt.Errorf("%w: seen %v, planned on %v", bootstrap.ErrStale, have, st.Was.Resource)}
+		}
+	}
+	for i, st := range steps {
+		if m.cutAfter == 0 {
+			return &bootstrap.StepError{Index: i, Step: st, Err: ErrCut}
+		}
+		if m.cutAfter > 0 {
+			m.cutAfter--
+		}
+		if err := m.apply(st); err != nil {
+			return &bootstrap.StepError{Index: i, Step: st, Err: err}
+		}
+		m.applied = append(m.applied, st)
+	}
+	return nil
+}
+
+func (m *Machine) apply(st bootstrap.Step) error {
+	switch st.Action {
+	case bootstrap.ActionCreate, bootstrap.ActionUpdate:
+		if st.Want.Resource == nil || st.Want.ID() != st.Target {
+			return fmt.Errorf("step %s wants nothing, or not its target", st)
+		}
+		m.own(st)
+		m.things[st.Target] = seen(st.Want.Resource)
+	case bootstrap.ActionAdopt:
+		m.own(st)
+	case bootstrap.ActionDelete, bootstrap.ActionRelease:
+		e, _ := m.manifests[string(st.Owner)].Find(st.Target)
+		if st.Action == bootstrap.ActionDelete {
+			m.remove(st.Target, e)
+		}
+		m.disown(st)
+	default:
+		return fmt.Errorf("unknown action %q", st.Action)
+	}
+	return nil
+}
+
+// remove puts kernel settings back and leaves what was there before the owner came.
+func (m *Machine) remove(id bootstrap.ID, e bootstrap.Entry) {
+	switch before := e.Before.Resource; id.Kind() {
+	case bootstrap.KindSysctl, bootstrap.KindKernel:
+		if before != nil {
+			m.things[id] = before
+		}
+	case bootstrap.KindPackage, bootstrap.KindUser, bootstrap.KindDir:
+		if before == nil {
+			delete(m.things, id)
+		}
+	default:
+		delete(m.things, id)
+	}
+}
+
+func (m *Machine) own(st bootstrap.Step) {
+	if st.Owner == "" {
+		return
+	}
+	man := m.manifests[string(st.Owner)]
+	man.Format, man.Owner = bootstrap.ManifestFormat, st.Owner
+	if st.Cluster != "" {
+		man.Cluster = st.Cluster
+	}
+	e := bootstrap.Entry{ID: st.Target, Hash: bootstrap.Hash(st.Want.Resource), Before: st.Was}
+	if d, ok := st.Want.Resource.(bootstrap.Dir); ok {
+		e.Data, e.Contents = d.Data, d.Contents
+	}
+	entries := slices.Clone(man.Entries)
+	if i := slices.IndexFunc(entries, func(x bootstrap.Entry) bool { return x.ID == st.Target }); i >= 0 {
+		e.Before = entries[i].Before
+		entries[i] = e
+	} else {
+		entries = append(entries, e)
+	}
+	man.Entries = entries
+	m.manifests[string(st.Owner)] = man
+}
+
+func (m *Machine) disown(st bootstrap.Step) {
+	man, ok := m.manifests[string(st.Owner)]
+	if !ok {
+		return
+	}
+	man.Entries = slices.DeleteFunc(slices.Clone(man.Entries), func(e bootstrap.Entry) bool { return e.ID == st.Target })
+	m.manifests[string(st.Owner)] = man
+	if len(man.Entries) == 0 {
+		delete(m.manifests, string(st.Owner))
+	}
+}
+
+// seen is how a wanted resource looks once it is there.
+func seen(r bootstrap.Resource) bootstrap.Resource {
+	switch v := r.(type) {
+	case bootstrap.File:
+		return bootstrap.File{Path: v.Path, Content: v.Content, Sum: v.ContentSum(), Mode: v.Mode, Owner: v.Owner, Group: v.Group}
+	case bootstrap.Dir:
+		return bootstrap.Dir{Path: v.Path, Mode: v.Mode, Owner: v.Owner, Group: v.Group}
+	case bootstrap.Unit:
+		v.RestartOn, v.Turn = nil, false
+		if !v.Running {
+			v.Rev = ""
+		}
+		return v
+	case bootstrap.Sysctl:
+		v.Setting.Value = v.Setting.Target(v.Setting.Value)
+		v.Setting.Why, v.Setting.Source, v.Setting.Rule, v.Setting.Level, v.Setting.Namespaced = "", "", 0, 0, false
+		return v
+	}
+	return r
+}
+
+func (c *conn) Probe(_ context.Context, q verify.Query) (verify.Result, error) {
+	if c.m.Probes == nil {
+		return verify.Result{}, errors.New("this test machine was not told what a probe finds")
+	}
+	return c.m.Probes(q)
+}
+
+func (c *conn) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	if c.m.Dial == nil {
+		return nil, fmt.Errorf("this test machine was not told how to dial %s", addr)
+	}
+	return c.m.Dial(ctx, network, addr)
+}
+
+func (c *conn) Lock(_ context.Context, who string) error {
+	m := c.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.lockedBy != nil && m.lockedBy != c {
+		return fmt.Errorf("%w: held by %s", bootstrap.ErrLocked, m.who)
+	}
+	m.lockedBy, m.who = c, who
+	return nil
+}
+
+func (c *conn) Reveal(_ context.Context, path string) (string, error) {
+	s, ok := c.m.Secret[path]
+	if !ok {
+		return "", fmt.Errorf("this test machine has no secret %s", path)
+	}
+	return s, nil
+}
+
+func (c *conn) Close() error {
+	m := c.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c.closed = true
+	if m.lockedBy == c {
+		m.lockedBy = nil
+	}
+	return nil
+}

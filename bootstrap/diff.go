@@ -1,0 +1,67 @@
+package bootstrap
+
+import "slices"
+
+// Diff lists the steps that lead host from have to what owner wants of it: creations and
+// updates in the order of kinds, then deletes of what the owner's manifest lists and d no
+// longer wants, in reverse. A thing that another owner's manifest lists too is released,
+// not deleted. Diff is pure; applying its steps makes the next Diff empty.
+func Diff(owner Owner, d Desired, have State, in Intent) []Step {
+	mine := have.Manifests[string(owner)]
+	wanted := map[ID]bool{}
+	var steps []Step
+	for _, r := range d.Resources {
+		id := r.ID()
+		wanted[id] = true
+		seen := have.Find(id)
+		step := Step{Owner: owner, Cluster: d.Cluster, Target: id, Was: Thing{seen}, Want: Thing{r}, From: d.From[id]}
+		switch drift := r.Drift(seen); {
+		case len(drift) > 0 && seen == nil:
+			step.Action = ActionCreate
+		case len(drift) > 0:
+			step.Action = ActionUpdate
+		default:
+			e, owned := mine.Find(id)
+			if owned && e.Hash == Hash(r) {
+				continue
+			}
+			step.Action = ActionAdopt
+		}
+		steps = append(steps, step)
+	}
+	return append(steps, deletes(owner, d, wanted, have, in)...)
+}
+
+func deletes(owner Owner, d Desired, wanted map[ID]bool, have State, in Intent) []Step {
+	mine := slices.Clone(have.Manifests[string(owner)].Entries)
+	slices.SortFunc(mine, func(a, b Entry) int { return compareIDs(b.ID, a.ID) })
+	var steps []Step
+	for _, e := range mine {
+		if wanted[e.ID] {
+			continue
+		}
+		step := Step{Owner: owner, Cluster: d.Cluster, Action: ActionDelete, Target: e.ID, Was: Thing{have.Find(e.ID)}}
+		switch {
+		case shared(owner, e.ID, have):
+			step.Action = ActionRelease
+		case e.Data && !in.Wipe:
+			step.Action = ActionRelease
+		case e.Data:
+			step.Wipe = true
+		}
+		steps = append(steps, step)
+	}
+	return steps
+}
+
+func shared(owner Owner, id ID, have State) bool {
+	for name, m := range have.Manifests {
+		if name == string(owner) {
+			continue
+		}
+		if _, ok := m.Find(id); ok {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,81 @@
+package bootstrap
+
+import (
+	"context"
+
+	"github.com/zkboot/zkboot/verify"
+)
+
+// Role is one part that hosts can play: a member of the ensemble, a sidecar. Everything
+// but Do and Prove is pure. The list of roles is a literal handed to the Engine.
+type Role interface {
+	// Name is the second half of the role's Owner, such as "zookeeper".
+	Name() string
+	// Validate checks the role's part of a spec without looking at any host.
+	Validate(s *Spec) Report
+	// Queries lists what to look at on a host besides what its manifests own.
+	Queries(s *Spec, host string) []ID
+	// Compile says what each host must have. Hosts that the role does not want anything
+	// on are missing from the map; findings carry paths into the spec.
+	Compile(s *Spec, now Site) (map[string]Desired, Report)
+	// Next picks the next site step for the intent, or false when there is none. It
+	// returns an error that wraps ErrRefused, with the reason, when the way to what is
+	// wanted is not safe from here.
+	Next(s *Spec, now Site, in Intent) (SiteStep, bool, error)
+	// Do carries out a site step: formation, gate, canary. It is safe to repeat.
+	Do(ctx context.Context, s *Spec, h Hosts, st SiteStep) error
+	// Prove judges the role as a whole for Verify. It only looks, but for the canary
+	// znode that it writes and removes.
+	Prove(ctx context.Context, s *Spec, now Site, h Hosts) []verify.Check
+}
+
+// Desired is what one role wants on one host.
+type Desired struct {
+	Resources []Resource
+	From      map[ID]Path // where in the spec a resource comes from
+	// Needs is what the role asks of the machine; the hardware gate judges it.
+	Needs verify.HostNeeds
+	// SyncDir is the directory whose fsync latency the role lives by, "" when none.
+	SyncDir string
+	DataDir string // what else the role writes, beside which SyncDir must stay quick; "" when none
+	// Cluster is written into the manifest, see ClusterID.
+	Cluster string
+}
+
+// Verb is what the operator wants of the site.
+type Verb string
+
+// The verbs. VerbTurn is the Engine's own question in a rolling wave: whose turn is it
+// among Intent.Hosts?
+const (
+	VerbConverge Verb = "converge"
+	VerbDestroy  Verb = "destroy"
+	VerbTurn     Verb = "turn"
+)
+
+// Intent is a verb with its objects.
+type Intent struct {
+	Verb  Verb     `json:"verb"`
+	Hosts []string `json:"hosts,omitempty"`
+	Wipe  bool     `json:"wipe,omitempty"` // destroy: take the data as well
+	// Reachable lets a destroy go on without the hosts that cannot be reached.
+	Reachable bool `json:"reachable,omitempty"`
+	// Probe forces the hardware probe even on hosts with a stored verdict.
+	Probe bool `json:"probe,omitempty"`
+}
+
+// SiteStep is a change or a check of the site as a whole. It is data, like a Step; the
+// role that made it carries it out.
+type SiteStep struct {
+	Role  string   `json:"role"`
+	Name  string   `json:"name"`            // such as "form", "quorum without", "canary"
+	Hosts []string `json:"hosts,omitempty"` // whom it is about; "turn": whose turn it is
+	Title string   `json:"title"`           // one line for the operator
+}
+
+// Gated is a Role whose hosts change one at a time. Gates returns what must hold before
+// and after the turn of a host; the Engine asks Role.Do to see to it. An empty host asks
+// for the gates as they are printed in a plan.
+type Gated interface {
+	Gates(host string) (before, after []SiteStep)
+}

@@ -1,0 +1,124 @@
+package bootstrap
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Action is what a Step does to its resource.
+type Action string
+
+// ActionAdopt and ActionRelease change the owner's manifest alone: the thing is already
+// as wanted, or another owner on the host still needs it.
+const (
+	ActionCreate  Action = "create"
+	ActionUpdate  Action = "update"
+	ActionAdopt   Action = "adopt"
+	ActionDelete  Action = "delete"
+	ActionRelease Action = "release"
+)
+
+// Step is one change of one thing on one host. It is data: it can be printed, stored
+// and sent. The host refuses it with ErrStale when the thing is no longer as Was says. A
+// step without an owner is not written into any manifest: formation uses it for files
+// that the server itself takes over.
+type Step struct {
+	Action  Action `json:"action"`
+	Owner   Owner  `json:"owner,omitempty"`
+	Cluster string `json:"cluster,omitempty"`
+	Target  ID     `json:"target"`         // the thing the step is about
+	Was     Thing  `json:"was"`            // null: absent
+	Want    Thing  `json:"want"`           // null: to be deleted or released
+	Wipe    bool   `json:"wipe,omitempty"` // a delete may take data with it
+	From    Path   `json:"from,omitempty"` // the place in the spec that asks for it
+}
+
+// String is one line: the action and the thing, such as
+// "update file /etc/zookeeper/main/zoo.cfg". It is stable.
+func (s Step) String() string {
+	line := fmt.Sprintf("%s %s %s", s.Action, s.Target.Kind(), s.Target.Name())
+	if u, ok := s.Want.Resource.(Unit); ok && u.Running {
+		if was, ok := s.Was.Resource.(Unit); ok && was.Running && was.Rev != u.Rev {
+			line += " (restart)"
+		} else if !ok || !was.Running {
+			line += " (start)"
+		}
+	}
+	if s.Wipe {
+		line += " with its data"
+	}
+	return line
+}
+
+// Differences are what the step changes in its thing.
+func (s Step) Differences() []Difference {
+	if s.Want.Resource == nil || s.Action == ActionAdopt || s.Action == ActionRelease {
+		return nil
+	}
+	return s.Want.Drift(s.Was.Resource)
+}
+
+// Detail renders the differences for a person, one line each; whole contents are cut to
+// the lines that differ.
+func (s Step) Detail() []string {
+	var out []string
+	for _, d := range s.Differences() {
+		switch {
+		case d.Field == "":
+		case d.Field == "content" && s.Was.Resource != nil:
+			out = append(out, lineDiff(d.Was, d.Want)...)
+		case d.Field == "content":
+		case d.Was == "":
+			out = append(out, fmt.Sprintf("+ %s = %s", d.Field, d.Want))
+		case d.Want == "":
+			out = append(out, fmt.Sprintf("- %s = %s", d.Field, d.Was))
+		default:
+			out = append(out, fmt.Sprintf("~ %s: %s -> %s", d.Field, d.Was, d.Want))
+		}
+	}
+	return out
+}
+
+// lineDiff lists the lines that only one side has, in their order. It is for reading,
+// not for patching.
+func lineDiff(was, want string) []string {
+	a, b := strings.Split(was, "\n"), strings.Split(want, "\n")
+	var out []string
+	for _, l := range missing(a, b) {
+		out = append(out, "- "+l)
+	}
+	for _, l := range missing(b, a) {
+		out = append(out, "+ "+l)
+	}
+	return out
+}
+
+func missing(in, from []string) []string {
+	count := map[string]int{}
+	for _, l := range from {
+		count[l]++
+	}
+	var out []string
+	for _, l := range in {
+		if count[l] > 0 {
+			count[l]--
+			continue
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// StepError says which step of a Change was refused or broke. The steps before it are
+// done, those after it are not.
+type StepError struct {
+	Index int  // in the steps given to Change
+	Step  Step // the step itself
+	Err   error
+}
+
+// Error implements error.
+func (e *StepError) Error() string { return e.Step.String() + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *StepError) Unwrap() error { return e.Err }
