@@ -1,0 +1,100 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+// setFrozen stops or continues every process of a host. The freezer of cgroup v1 and the
+// one of v2 differ in file and words.
+func setFrozen(ctx context.Context, lab, host string, frozen bool) error {
+	v1 := filepath.Join(cgroupRoot, "freezer/zkboot-lab", lab, host, "freezer.state")
+	v2 := filepath.Join(cgroupRoot, "zkboot-lab", lab, host, "cgroup.freeze")
+	file, word, seen, want := v1, "THAWED", v1, "THAWED"
+	if frozen {
+		word, want = "FROZEN", "FROZEN"
+	}
+	if ok, err := exists(v1); err != nil {
+		return err
+	} else if !ok {
+		file, word, seen, want = v2, "0", filepath.Join(filepath.Dir(v2), "cgroup.events"), "frozen 0"
+		if frozen {
+			word, want = "1", "frozen 1"
+		}
+	}
+	if err := os.WriteFile(file, []byte(word), 0); err != nil {
+		return err
+	}
+	return wait(ctx, fmt.Sprintf("host %s to be %s", host, want), func() (bool, error) {
+		data, err := os.ReadFile(seen)
+		return slices.Contains(strings.Split(strings.TrimSpace(string(data)), "\n"), want), err
+	})
+}
+
+// thaw is setFrozen(false) for a host that may have no cgroup.
+func thaw(ctx context.Context, lab, host string) error {
+	if err := setFrozen(ctx, lab, host, false); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// removeCgroups deletes the lab's groups in every hierarchy, and the parent of all labs
+// when it was the last. The kernel empties a group a moment after its processes died.
+func removeCgroups(ctx context.Context, lab string) error {
+	var parents []string
+	for _, pattern := range []string{"zkboot-lab", "*/zkboot-lab"} {
+		found, err := filepath.Glob(filepath.Join(cgroupRoot, pattern))
+		if err != nil {
+			return err
+		}
+		parents = append(parents, found...)
+	}
+	for _, parent := range parents {
+		if err := wait(ctx, "cgroup "+filepath.Join(parent, lab)+" to empty", func() (bool, error) {
+			return removeGroupTree(filepath.Join(parent, lab))
+		}); err != nil {
+			return err
+		}
+		if err := unix.Rmdir(parent); err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.ENOENT) {
+			return &os.PathError{Op: "rmdir", Path: parent, Err: err}
+		}
+	}
+	return nil
+}
+
+// removeGroupTree removes groups deepest first; false means that one is still busy.
+func removeGroupTree(top string) (bool, error) {
+	var dirs []string
+	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			dirs = append(dirs, path)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	for _, dir := range slices.Backward(dirs) {
+		switch err := unix.Rmdir(dir); {
+		case errors.Is(err, unix.EBUSY):
+			return false, nil
+		case err != nil && !errors.Is(err, unix.ENOENT):
+			return false, &os.PathError{Op: "rmdir", Path: dir, Err: err}
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,158 @@
+package lab
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+)
+
+// The files of a lab's directory.
+const (
+	specFile  = "zkboot.yaml"
+	keyFile   = "id_ed25519"
+	pubFile   = "id_ed25519.pub"
+	knownFile = "known_hosts"
+)
+
+// ensureClientKey returns the public key that hosts accept, made on the first call. The lab
+// keeps the pair; its directory gets a copy.
+func (s store) ensureClientKey(lab string) ([]byte, error) {
+	file, pubFile := filepath.Join(s.labDir(lab), keyFile), filepath.Join(s.labDir(lab), pubFile)
+	if ok, err := exists(pubFile); err != nil {
+		return nil, err
+	} else if ok {
+		return os.ReadFile(pubFile)
+	}
+	private, public, err := newKeyPair("zkboot-lab-" + lab)
+	if err != nil {
+		return nil, err
+	}
+	if err := renameio.WriteFile(file, private, 0o600); err != nil {
+		return nil, err
+	}
+	return public, renameio.WriteFile(pubFile, public, 0o644) // last: its presence means both
+}
+
+type file struct {
+	name string
+	data []byte
+	mode fs.FileMode
+}
+
+// writeFiles puts key, known_hosts and spec into the lab's directory. A zkboot.yaml that the
+// user has changed is kept; any other file that is not ours is an error, for a key that
+// lies there may be precious.
+func (s store) writeFiles(rec *record, l *Lab, log *slog.Logger) error {
+	files, err := s.renderFiles(rec, l)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(rec.Dir, 0o755); err != nil {
+		return err
+	}
+	for _, f := range files {
+		path := filepath.Join(rec.Dir, f.name)
+		was, err := os.ReadFile(path)
+		switch {
+		case err == nil && bytes.Equal(was, f.data) && rec.wrote(f.name, was):
+			continue
+		case err == nil && !bytes.Equal(was, f.data) && !rec.wrote(f.name, was):
+			if f.name != specFile {
+				return fmt.Errorf("lab %s: %s exists and is not this lab's: move it away or choose another directory", rec.Name, path)
+			}
+			log.Warn("kept a spec that was changed by hand", "file", path)
+			continue
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+		// Recorded first: after a crash in between the file is still known as ours.
+		rec.note(f.name, f.data)
+		if err := s.save(rec); err != nil {
+			return err
+		}
+		if err := renameio.WriteFile(path, f.data, f.mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s store) renderFiles(rec *record, l *Lab) ([]file, error) {
+	private, err := os.ReadFile(filepath.Join(s.labDir(rec.Name), keyFile))
+	if err != nil {
+		return nil, err
+	}
+	public, err := os.ReadFile(filepath.Join(s.labDir(rec.Name), pubFile))
+	if err != nil {
+		return nil, err
+	}
+	known, err := knownHosts(l.Hosts)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := renderSpec(rec)
+	if err != nil {
+		return nil, err
+	}
+	return []file{{keyFile, private, 0o600}, {pubFile, public, 0o644}, {knownFile, known, 0o644}, {specFile, spec, 0o644}}, nil
+}
+
+// knownHosts renders known_hosts(5): a line per host, by address.
+func knownHosts(hosts []*Host) ([]byte, error) {
+	var b bytes.Buffer
+	for _, h := range hosts {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(h.HostKey))
+		if err != nil {
+			return nil, h.errorf("host key: %w", err)
+		}
+		fmt.Fprintln(&b, knownhosts.Line([]string{h.Address.String()}, key))
+	}
+	return b.Bytes(), nil
+}
+
+// removeFiles deletes from the lab's directory what the lab wrote and nobody changed, and
+// the directory when that leaves it empty.
+func removeFiles(rec *record) error {
+	for _, name := range []string{keyFile, pubFile, knownFile, specFile} {
+		path := filepath.Join(rec.Dir, name)
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !rec.wrote(name, data) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+func (r *record) wrote(name string, data []byte) bool {
+	return slices.Contains(r.Written[name], digest(data))
+}
+
+func (r *record) note(name string, data []byte) {
+	if r.Written == nil {
+		r.Written = map[string][]string{}
+	}
+	if !r.wrote(name, data) {
+		r.Written[name] = append(r.Written[name], digest(data))
+	}
+}

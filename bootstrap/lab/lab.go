@@ -1,0 +1,270 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// ErrNoLab is wrapped when a lab of the given name does not exist.
+var ErrNoLab = errors.New("no such lab")
+
+// Lab is a set of hosts that stand on one bridge.
+type Lab struct {
+	Name  string
+	Dir   string  // absolute; holds zkboot.yaml, id_ed25519, id_ed25519.pub and known_hosts
+	Hosts []*Host // zk1.. then app1.., in numeric order
+}
+
+// Summary is one line of [List].
+type Summary struct {
+	Name    string
+	Dir     string // empty when Up ended before it was recorded
+	Subnet  string // CIDR; empty likewise
+	Hosts   int    // how many the lab has
+	Running int    // how many of them have a living supervisor
+}
+
+// Up makes the lab that o describes, or completes and returns the one that stands. It
+// continues where an earlier Up was interrupted, starts hosts that are off, and adds hosts
+// when o asks for more than there are; it refuses to take hosts away. It returns when every
+// host answers on port 22. Root is needed; a missing program is named with its package.
+func Up(ctx context.Context, o Options) (*Lab, error) {
+	if err := o.validate(); err != nil {
+		return nil, fmt.Errorf("lab options: %w", err)
+	}
+	return system().up(ctx, o)
+}
+
+// Open returns the lab of that name without changing it. Its hosts may be off. The error
+// wraps [ErrNoLab] when there is none.
+func Open(name string) (*Lab, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	s := system()
+	rec, err := s.load(name)
+	if err != nil {
+		return nil, err
+	}
+	return s.lab(rec)
+}
+
+// List returns all labs of this machine, by name, including what a crashed Up left.
+func List() ([]Summary, error) { return system().list() }
+
+// Down removes the lab and everything it owns: processes, mounts, bridge, nftables table,
+// cgroups, directories, and the files that Up wrote into its directory unless they were
+// changed since. A lab that does not exist is not an error. dir may be empty; when given it
+// must be the directory of the lab, which protects against a mistaken name.
+func Down(ctx context.Context, name, dir string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	return system().down(ctx, name, dir)
+}
+
+// Host returns the host of that name, or an error that lists the names there are.
+func (l *Lab) Host(name string) (*Host, error) {
+	names := make([]string, len(l.Hosts))
+	for i, h := range l.Hosts {
+		if h.Name == name {
+			return h, nil
+		}
+		names[i] = h.Name
+	}
+	return nil, fmt.Errorf("lab %s has no host %q, only %v", l.Name, name, names)
+}
+
+func (s store) up(ctx context.Context, o Options) (*Lab, error) {
+	if err := checkMachine(); err != nil {
+		return nil, err
+	}
+	unlock, err := lockDir(ctx, s.labDir(o.Name), true)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	rec, err := s.claim(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	base, err := s.ensureBase(ctx, rec.Base, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.ensureNetwork(ctx, rec); err != nil {
+		return nil, err
+	}
+	key, err := s.ensureClientKey(rec.Name)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.startHosts(ctx, rec, base, key, o.Log); err != nil {
+		return nil, err
+	}
+	l, err := s.lab(rec)
+	if err != nil {
+		return nil, err
+	}
+	return l, s.writeFiles(rec, l, o.Log)
+}
+
+// startHosts prepares and starts all hosts at once and waits until each answers. The first
+// failure ends the wait for the others; what stands is kept for the next Up.
+func (s store) startHosts(ctx context.Context, rec *record, base string, clientKey []byte, log *slog.Logger) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, name := range rec.hostNames() {
+		g.Go(func() error {
+			if err := s.prepareHost(rec, name, clientKey); err != nil {
+				return fmt.Errorf("lab %s: host %s: prepare: %w", rec.Name, name, err)
+			}
+			h, err := s.host(rec, name)
+			if err != nil {
+				return err
+			}
+			h.base = base
+			if err := h.Start(ctx); err != nil {
+				return err
+			}
+			log.Info("host answers", "lab", rec.Name, "host", name, "address", h.Address)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// lab assembles what the record and the host directories say.
+func (s store) lab(rec *record) (*Lab, error) {
+	l := &Lab{Name: rec.Name, Dir: rec.Dir}
+	for _, name := range rec.hostNames() {
+		h, err := s.host(rec, name)
+		if err != nil {
+			return nil, err
+		}
+		l.Hosts = append(l.Hosts, h)
+	}
+	return l, nil
+}
+
+func (s store) list() ([]Summary, error) {
+	entries, err := os.ReadDir(s.root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	var all []Summary
+	for _, e := range entries {
+		if !e.IsDir() || !labName.MatchString(e.Name()) {
+			continue
+		}
+		sum := Summary{Name: e.Name()}
+		rec, err := s.load(e.Name())
+		if err != nil && !errors.Is(err, ErrNoLab) {
+			return nil, err
+		}
+		if rec != nil {
+			names := rec.hostNames()
+			sum.Dir, sum.Subnet, sum.Hosts = rec.Dir, rec.Subnet.String(), len(names)
+			for _, name := range names {
+				if len(supervisors(s.script(rec.Name, name))) > 0 {
+					sum.Running++
+				}
+			}
+		}
+		all = append(all, sum)
+	}
+	return all, nil
+}
+
+func (s store) down(ctx context.Context, name, dir string) error {
+	if err := checkMachine(); err != nil {
+		return err
+	}
+	unlock, err := lockDir(ctx, s.labDir(name), true)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	rec, err := s.load(name)
+	if err != nil && !errors.Is(err, ErrNoLab) {
+		return err
+	}
+	if rec != nil && dir != "" {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return err
+		}
+		if abs != rec.Dir {
+			return fmt.Errorf("lab %s: its directory is %s, not %s: give that one, or none", name, rec.Dir, abs)
+		}
+	}
+	if err := s.stopAll(ctx, name); err != nil {
+		return err
+	}
+	if rec != nil {
+		if err := removeFiles(rec); err != nil {
+			return err
+		}
+	}
+	if err := removeNetwork(ctx, name); err != nil {
+		return err
+	}
+	return s.removeLab(ctx, name)
+}
+
+// stopAll ends every supervisor of the lab and removes its cgroups. Hosts are found by what
+// is in the lab's directory, so a lab without a record is stopped too.
+func (s store) stopAll(ctx context.Context, name string) error {
+	entries, err := os.ReadDir(s.labDir(name))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		if err := thaw(ctx, name, e.Name()); err != nil { // cgroup v1 delivers no signal to frozen processes
+			return err
+		}
+		if err := killSupervisors(ctx, s.script(name, e.Name())); err != nil {
+			return fmt.Errorf("lab %s: host %s: %w", name, e.Name(), err)
+		}
+	}
+	return removeCgroups(ctx, name)
+}
+
+// removeLab deletes the lab's directory and, with the last lab, what all labs share.
+func (s store) removeLab(ctx context.Context, name string) error {
+	dir := s.labDir(name)
+	if err := unmountBelow(dir); err != nil { // never delete through a mount
+		return err
+	}
+	unlock, err := lockDir(ctx, s.root, true)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(s.root)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(entries, fs.DirEntry.IsDir) {
+		return nil
+	}
+	if err := s.restoreForwarding(); err != nil {
+		return err
+	}
+	return os.Remove(s.root)
+}

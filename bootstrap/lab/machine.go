@@ -1,0 +1,74 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// tools are the programs a lab runs, with the Debian package of each.
+var tools = []struct{ name, pkg string }{
+	{"systemd-nspawn", "systemd-container"},
+	{"nft", "nftables"},
+	{"unshare", "util-linux"},
+	{"nsenter", "util-linux"},
+	{"setsid", "util-linux"},
+	{"mount", "mount"},
+}
+
+// checkMachine reports all that this machine lacks at once.
+func checkMachine() error {
+	var errs []error
+	if os.Geteuid() != 0 {
+		errs = append(errs, errors.New("not root: a lab makes namespaces, mounts and a bridge; run with sudo"))
+	}
+	var missing []string
+	for _, t := range tools {
+		if _, err := exec.LookPath(t.name); err != nil {
+			missing = append(missing, fmt.Sprintf("%s (package %s)", t.name, t.pkg))
+		}
+	}
+	if len(missing) > 0 {
+		errs = append(errs, fmt.Errorf("missing %s: run scripts/lab-deps.sh", strings.Join(missing, ", ")))
+	}
+	return errors.Join(errs...)
+}
+
+// run runs a program without a shell; stdin may be nil. The error carries what the program
+// wrote to stderr.
+func run(ctx context.Context, stdin []byte, argv ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Stdin = bytes.NewReader(stdin)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		if msg := strings.TrimSpace(stderr.String()); msg != "" {
+			return out, fmt.Errorf("%s: %w: %s", argv[0], err, msg)
+		}
+		return out, fmt.Errorf("%s: %w", argv[0], err)
+	}
+	return out, nil
+}
+
+// unmountBelow detaches whatever is mounted under dir in this mount namespace. Hosts mount
+// in namespaces of their own; this is for a tree that a person mounted by hand.
+func unmountBelow(dir string) error {
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	if err != nil {
+		return err
+	}
+	for i := len(mounts) - 1; i >= 0; i-- { // children come after their parents
+		if err := unix.Unmount(mounts[i].Mountpoint, unix.MNT_DETACH); err != nil {
+			return &os.PathError{Op: "unmount", Path: mounts[i].Mountpoint, Err: err}
+		}
+	}
+	return nil
+}

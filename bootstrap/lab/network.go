@@ -1,0 +1,197 @@
+package lab
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/renameio/v2"
+	"github.com/vishvananda/netlink"
+)
+
+// subnets is where labs take their /24 from: 256 of them, in a corner of 10/8 that clouds
+// and home routers rarely use.
+var subnets = netip.MustParsePrefix("10.231.0.0/16")
+
+const forwardFile = "/proc/sys/net/ipv4/ip_forward"
+
+// bridgeName derives the name of a lab's bridge. Linux allows 15 bytes; a longer name is
+// cut and told apart by a hash.
+func bridgeName(lab string) string {
+	const prefix, limit = "zkb-", 15
+	if len(prefix)+len(lab) <= limit {
+		return prefix + lab
+	}
+	sum := sha256.Sum256([]byte(lab))
+	return prefix + lab[:4] + "-" + hex.EncodeToString(sum[:3])
+}
+
+// tableName derives the name of a lab's nftables table; lab names hold no underscore, so
+// two never meet.
+func tableName(lab string) string { return "zkboot_lab_" + strings.ReplaceAll(lab, "-", "_") }
+
+// rules is the lab's nftables table: hosts reach the outside under the machine's address
+// (the package mirror), and no host of another lab. Declaring and deleting first makes the
+// load idempotent; nft applies a file in one transaction.
+func rules(lab string, subnet netip.Prefix) string {
+	table, bridge := tableName(lab), bridgeName(lab)
+	return fmt.Sprintf(`table ip %[1]s
+delete table ip %[1]s
+table ip %[1]s {
+	chain postrouting {
+		type nat hook postrouting priority srcnat
+		ip saddr %[2]s oifname != "%[3]s" masquerade
+	}
+	chain forward {
+		type filter hook forward priority filter
+		iifname "%[3]s" oifname "zkb-*" drop
+	}
+}
+`, table, subnet, bridge)
+}
+
+// chooseSubnet returns the first /24 from a start that the name decides, so that a lab
+// usually gets the same addresses again, which overlaps nothing in taken.
+func chooseSubnet(lab string, taken []netip.Prefix) (netip.Prefix, error) {
+	start := int(sha256.Sum256([]byte(lab))[0])
+	base := subnets.Addr().As4()
+	for i := range 256 {
+		base[2] = byte(start + i)
+		p := netip.PrefixFrom(netip.AddrFrom4(base), 24)
+		free := true
+		for _, t := range taken {
+			// A default route overlaps everything and takes nothing.
+			if t.Bits() > 0 && t.Overlaps(p) {
+				free = false
+			}
+		}
+		if free {
+			return p, nil
+		}
+	}
+	return netip.Prefix{}, fmt.Errorf("no free /24 in %s: routes and labs take all of it", subnets)
+}
+
+// freeSubnet chooses among what neither a route of this machine nor another lab uses.
+func (s store) freeSubnet(lab string) (netip.Prefix, error) {
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("list routes: %w", err)
+	}
+	var taken []netip.Prefix
+	for _, r := range routes {
+		if r.Dst == nil {
+			continue
+		}
+		if addr, ok := netip.AddrFromSlice(r.Dst.IP.To4()); ok {
+			ones, _ := r.Dst.Mask.Size()
+			taken = append(taken, netip.PrefixFrom(addr, ones))
+		}
+	}
+	labs, err := os.ReadDir(s.root)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	for _, e := range labs {
+		if !e.IsDir() {
+			continue
+		}
+		rec, err := s.load(e.Name())
+		if errors.Is(err, ErrNoLab) {
+			continue
+		} else if err != nil {
+			return netip.Prefix{}, err
+		}
+		taken = append(taken, rec.Subnet)
+	}
+	return chooseSubnet(lab, taken)
+}
+
+// ensureNetwork makes the bridge with its address, the nftables table and forwarding.
+func (s store) ensureNetwork(ctx context.Context, rec *record) error {
+	name := bridgeName(rec.Name)
+	link, err := netlink.LinkByName(name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = name
+		link = &netlink.Bridge{LinkAttrs: attrs}
+		err = netlink.LinkAdd(link)
+	}
+	if err != nil {
+		return fmt.Errorf("bridge %s: %w", name, err)
+	}
+	gateway := &net.IPNet{IP: rec.gateway().AsSlice(), Mask: net.CIDRMask(rec.Subnet.Bits(), 32)}
+	if err := netlink.AddrReplace(link, &netlink.Addr{IPNet: gateway}); err != nil {
+		return fmt.Errorf("bridge %s: address %s: %w", name, gateway, err)
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		return fmt.Errorf("bridge %s: %w", name, err)
+	}
+	if _, err := run(ctx, []byte(rules(rec.Name, rec.Subnet)), "nft", "-f", "-"); err != nil {
+		return fmt.Errorf("table %s: %w", tableName(rec.Name), err)
+	}
+	return s.enableForwarding(ctx)
+}
+
+// removeNetwork deletes bridge and table; both may be absent.
+func removeNetwork(ctx context.Context, lab string) error {
+	name := tableName(lab)
+	clear := fmt.Sprintf("table ip %[1]s\ndelete table ip %[1]s\n", name)
+	if _, err := run(ctx, []byte(clear), "nft", "-f", "-"); err != nil {
+		return fmt.Errorf("table %s: %w", name, err)
+	}
+	link, err := netlink.LinkByName(bridgeName(lab))
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil
+	} else if err == nil {
+		err = netlink.LinkDel(link)
+	}
+	if err != nil {
+		return fmt.Errorf("bridge %s: %w", bridgeName(lab), err)
+	}
+	return nil
+}
+
+// forwardingWas remembers the setting from before the first lab.
+func (s store) forwardingWas() string { return filepath.Join(s.root, "ip_forward.was") }
+
+func (s store) enableForwarding(ctx context.Context) error {
+	unlock, err := lockDir(ctx, s.root, true)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	was, err := os.ReadFile(forwardFile)
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(string(was)) == "1" {
+		return nil
+	}
+	if err := renameio.WriteFile(s.forwardingWas(), was, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(forwardFile, []byte("1\n"), 0)
+}
+
+// restoreForwarding undoes enableForwarding; the caller holds the lock of all labs.
+func (s store) restoreForwarding() error {
+	was, err := os.ReadFile(s.forwardingWas())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it was on before the first lab
+	} else if err != nil {
+		return err
+	}
+	if err := os.WriteFile(forwardFile, was, 0); err != nil {
+		return err
+	}
+	return os.Remove(s.forwardingWas())
+}

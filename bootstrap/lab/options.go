@@ -1,0 +1,60 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"regexp"
+)
+
+// Host numbers share one /24: .1 is the bridge, zk1 is .11, app1 is .101.
+const (
+	firstZooKeeper, maxZooKeeper = 11, 90
+	firstApp, maxApps            = 101, 150
+)
+
+// Options say which lab is wanted.
+type Options struct {
+	Name      string // lower-case letters, digits and dashes, at most 20; names everything the lab owns
+	ZooKeeper int    // hosts zk1..zkN that become ensemble members, at most 90
+	Apps      int    // application hosts app1..appN, at most 150
+	// Dir receives zkboot.yaml, id_ed25519, id_ed25519.pub and known_hosts. It is made when
+	// absent. A file there that this lab did not write is never overwritten or removed.
+	Dir string
+	Log *slog.Logger // progress; nil discards it
+}
+
+var labName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$`)
+
+func checkName(name string) error {
+	if !labName.MatchString(name) {
+		return fmt.Errorf("name: %q is not a lab name: want lower-case letters, digits and dashes, a letter first, at most 20", name)
+	}
+	return nil
+}
+
+// validate reports every finding at once and makes Dir absolute.
+func (o *Options) validate() error {
+	errs := []error{checkName(o.Name)}
+	if o.ZooKeeper < 0 || o.ZooKeeper > maxZooKeeper {
+		errs = append(errs, fmt.Errorf("zookeeper: %d hosts: want 0 to %d", o.ZooKeeper, maxZooKeeper))
+	}
+	if o.Apps < 0 || o.Apps > maxApps {
+		errs = append(errs, fmt.Errorf("apps: %d hosts: want 0 to %d", o.Apps, maxApps))
+	}
+	if o.ZooKeeper == 0 && o.Apps == 0 {
+		errs = append(errs, errors.New("zookeeper, apps: both are 0: a lab has at least one host"))
+	}
+	if o.Dir == "" {
+		errs = append(errs, errors.New("dir: empty: name a directory for zkboot.yaml, the key and known_hosts"))
+	} else if abs, err := filepath.Abs(o.Dir); err != nil {
+		errs = append(errs, fmt.Errorf("dir: %w", err))
+	} else {
+		o.Dir = abs
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,164 @@
+package lab
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// login is the account of every host, with sudo and the lab's key; base.sh makes it.
+const (
+	login    = "debian"
+	loginUID = 1000
+)
+
+// prepareHost makes the host's directory: overlay, data directories and identity. It
+// appears by rename, so a host that exists is complete. The supervisor's script is written
+// each time, for a host that was made by an older program.
+func (s store) prepareHost(rec *record, host string, clientKey []byte) error {
+	dir := s.hostDir(rec.Name, host)
+	if ok, err := exists(dir); err != nil {
+		return err
+	} else if !ok {
+		tmp := filepath.Join(s.labDir(rec.Name), ".new-"+host)
+		if err := os.RemoveAll(tmp); err != nil {
+			return err
+		}
+		if err := populate(tmp, rec, host, clientKey); err != nil {
+			return err
+		}
+		if err := os.Rename(tmp, dir); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(s.script(rec.Name, host), superviseScript, 0o644)
+}
+
+func populate(dir string, rec *record, host string, clientKey []byte) error {
+	for _, sub := range []string{"upper", "work", "root", "zookeeper", "zookeeper-log"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return err
+		}
+	}
+	private, public, err := newKeyPair("root@" + host)
+	if err != nil {
+		return err
+	}
+	dns, err := resolvConf()
+	if err != nil {
+		return err
+	}
+	id := make([]byte, 16)
+	rand.Read(id)
+	// A value per line: what differs from host to host, and nothing else. The .network file
+	// must sort before systemd's own 80-container-host0.network.
+	files := []struct {
+		path string
+		data string
+		mode fs.FileMode
+		uid  int
+	}{
+		{"etc/hostname", host + "\n", 0o644, 0},
+		{"etc/hosts", fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n%s %s\n", rec.address(host), host), 0o644, 0},
+		{"etc/machine-id", hex.EncodeToString(id) + "\n", 0o444, 0},
+		{"etc/resolv.conf", string(dns), 0o644, 0},
+		{"etc/systemd/network/10-host0.network", networkFile(rec, host), 0o644, 0},
+		{"etc/ssh/ssh_host_ed25519_key", string(private), 0o600, 0},
+		{"etc/ssh/ssh_host_ed25519_key.pub", string(public), 0o644, 0},
+		{"home/" + login + "/.ssh/authorized_keys", string(clientKey), 0o600, loginUID},
+	}
+	for _, f := range files {
+		if err := writeOwned(filepath.Join(dir, "upper"), f.path, []byte(f.data), f.mode, f.uid); err != nil {
+			return err
+		}
+	}
+	// The overlay shows the mode of the upper directory, not of the tree's.
+	return os.Chmod(filepath.Join(dir, "upper/home", login, ".ssh"), 0o700)
+}
+
+// writeOwned writes root/path and gives it, and the directories below home/ that lead to
+// it, to uid.
+func writeOwned(root, path string, data []byte, mode fs.FileMode, uid int) error {
+	file := filepath.Join(root, path)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, data, mode); err != nil {
+		return err
+	}
+	if uid == 0 {
+		return nil
+	}
+	for dir := file; dir != filepath.Join(root, "home"); dir = filepath.Dir(dir) {
+		if err := os.Chown(dir, uid, uid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func networkFile(rec *record, host string) string {
+	return fmt.Sprintf("[Match]\nName=host0\n\n[Network]\nAddress=%s/%d\nGateway=%s\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n",
+		rec.address(host), rec.Subnet.Bits(), rec.gateway())
+}
+
+// newKeyPair makes an ed25519 key: OpenSSH private form, and authorized-key form with a
+// newline.
+func newKeyPair(comment string) (private, public []byte, err error) {
+	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	block, err := ssh.MarshalPrivateKey(priv, comment)
+	if err != nil {
+		return nil, nil, err
+	}
+	sshPub, err := ssh.NewPublicKey(pub)
+	if err != nil {
+		return nil, nil, err
+	}
+	line := bytes.TrimSpace(ssh.MarshalAuthorizedKey(sshPub))
+	return pem.EncodeToMemory(block), fmt.Appendf(nil, "%s %s\n", line, comment), nil
+}
+
+// resolvConf returns the name servers of this machine that a host can reach: a resolver on
+// loopback (systemd-resolved) is replaced by what it forwards to.
+func resolvConf() ([]byte, error) {
+	data, err := os.ReadFile("/etc/resolv.conf")
+	if err != nil {
+		return nil, err
+	}
+	if !onlyLoopback(string(data)) {
+		return data, nil
+	}
+	upstream, err := os.ReadFile("/run/systemd/resolve/resolv.conf")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.New("/etc/resolv.conf names only servers on loopback, which a host cannot reach: name one on the network")
+	}
+	return upstream, err
+}
+
+func onlyLoopback(resolv string) bool {
+	found := false
+	for line := range strings.Lines(resolv) {
+		f := strings.Fields(line)
+		if len(f) < 2 || f[0] != "nameserver" {
+			continue
+		}
+		if !strings.HasPrefix(f[1], "127.") && f[1] != "::1" {
+			return false
+		}
+		found = true
+	}
+	return found
+}
