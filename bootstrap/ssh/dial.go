@@ -293,7 +293,7 @@ func hostKeyHint(e *HostKeyError, r *route) string {
 }
 
 // quoteRemote makes text of a remote machine safe to print: one line, no
-// control characters, 200 bytes.
+// control characters, the last 300 bytes.
 func quoteRemote(s string) string {
 	s = strings.Join(strings.Fields(strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {
@@ -304,5 +304,8 @@ func quoteRemote(s string) string {
 	if s == "" {
 		return ""
 	}
-	return fmt.Sprintf(" (the host says: %.200s)", s)
+	if cut := len(s) - 300; cut > 0 {
+		s = "..." + strings.ToValidUTF8(s[cut:], "")
+	}
+	return " (the host says: " + s + ")"
 }

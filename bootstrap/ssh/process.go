@@ -31,8 +31,10 @@ type process struct {
 	release func()
 	unwatch func() bool // stops watching ctx
 
-	stdin  *io.PipeWriter
-	stdout *io.PipeReader
+	stdin  *io.PipeWriter // ours to write
+	stdout *io.PipeReader // ours to read
+	in     *io.PipeReader // other end of stdin
+	out    *io.PipeWriter // other end of stdout
 	stderr *tail
 
 	exit  error         // what Wait returned; valid after ended
@@ -74,7 +76,7 @@ func (p *process) wire(ctx context.Context, line string) error {
 	}
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
-	p.stdin, p.stdout = inW, outR
+	p.stdin, p.stdout, p.in, p.out = inW, outR, inR, outW
 	if err := p.sess.Start(line); err != nil {
 		return err
 	}
@@ -150,8 +152,8 @@ func (p *process) kill(why error) {
 	p.mu.Lock()
 	p.fate = cmp.Or(p.fate, why)
 	p.mu.Unlock()
-	_ = p.stdout.CloseWithError(why)
-	_ = p.stdin.CloseWithError(why)
+	_ = p.out.CloseWithError(why)
+	_ = p.in.CloseWithError(why)
 	_ = p.sess.Signal(xssh.SIGTERM) // OpenSSH before 7.9 ignores it; closing stdin does the rest
 	_ = p.sess.Close()
 }

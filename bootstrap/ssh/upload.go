@@ -186,11 +186,11 @@ func (c *Conn) verify(ctx context.Context, name, sum string) error {
 
 // install copies temp next to target and renames it, as root.
 func (c *Conn) install(ctx context.Context, temp, target string) error {
-	dir, base := path.Split(target)
-	stage := dir + "." + base + path.Base(temp)
+	dir := path.Dir(target)
+	stage := path.Join(dir, path.Base(temp))
 	defer c.remove(ctx, stage, true)
 	for _, argv := range [][]string{
-		{"install", "-d", "-o", "root", "-g", "root", "-m", "0755", path.Clean(dir)},
+		{"install", "-d", "-o", "root", "-g", "root", "-m", "0755", dir},
 		{"install", "-o", "root", "-g", "root", "-m", "0755", temp, stage},
 		{"sync", stage}, // else a power cut after the rename leaves an empty file
 		{"mv", "-f", stage, target},
