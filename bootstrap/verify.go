@@ -3,23 +3,26 @@ package bootstrap
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/zkboot/zkboot/verify"
 )
 
-// Verify judges the site: every host by its facts and by probes, every pair of hosts by the
-// way between them, and the roles by what they prove. It changes nothing but the canary
+// clockReadings is how often a host's clock is compared with ours: the reading with the
+// shortest round trip counts, so that one slow answer does not blur the offset.
+const clockReadings = 3
+
+// Verify judges the site: every host by its facts and by probes, every pair of members by
+// the way between them, and the roles by what they prove. It changes nothing but the canary
 // znode that a role writes and removes. A host that cannot be reached fails host.reachable.
 // The Report is of what could not be run at all.
 func (e *Engine) Verify(ctx context.Context, s *Spec, o verify.Options) (*verify.Report, Report) {
 	report := e.Validate(s)
+	t, _ := s.thresholds()
 	if report.Failed() {
-		return nil, report
-	}
-	t, r := s.thresholds()
-	if report.Merge(r); report.Failed() {
 		return nil, report
 	}
 	now, hosts := e.Look(ctx, s)
@@ -28,17 +31,21 @@ func (e *Engine) Verify(ctx context.Context, s *Spec, o verify.Options) (*verify
 		f.Severity = SeverityWarning // what stands is judged all the same
 		report.Add(f)
 	}
-	out := &verify.Report{Hosts: map[string]verify.HostReport{}}
 	var mu sync.Mutex
+	judged := map[string]*hostVerifier{}
 	e.each(s.HostNames(), func(name string) {
-		v := hostVerifier{engine: e, spec: s, name: name, seen: now.Hosts[name], host: hosts[name], all: all, limits: t, opts: o}
-		hr, pairs := v.run(ctx)
+		v := &hostVerifier{engine: e, spec: s, name: name, seen: now.Hosts[name], host: hosts[name], all: all, limits: t, opts: o}
+		v.run(ctx)
 		mu.Lock()
 		defer mu.Unlock()
-		out.Hosts[name] = hr
-		out.Pairs = append(out.Pairs, pairs...)
+		judged[name] = v
 	})
+	out := &verify.Report{Hosts: map[string]verify.HostReport{}}
+	for name, v := range judged {
+		out.Hosts[name] = v.report
+	}
 	if !o.DiskOnly {
+		out.Pairs = pairs(s, judged, t)
 		for _, role := range e.Roles {
 			out.Ensemble.Checks = append(out.Ensemble.Checks, role.Prove(ctx, s, now, hosts)...)
 		}
@@ -47,55 +54,91 @@ func (e *Engine) Verify(ctx context.Context, s *Spec, o verify.Options) (*verify
 	return out, report
 }
 
+// pairs judges the way between every two members that answered.
+func pairs(s *Spec, judged map[string]*hostVerifier, t verify.Thresholds) []verify.PairReport {
+	var out []verify.PairReport
+	for _, from := range s.MemberNames() {
+		for _, to := range s.MemberNames() {
+			a, b := judged[from], judged[to]
+			if from == to || a.host == nil {
+				continue
+			}
+			facts := verify.PairFacts{From: &a.seen.Facts, FromClock: a.clock}
+			if b.host != nil {
+				facts.To, facts.ToClock = &b.seen.Facts, b.clock
+			}
+			for i := range a.result.Net {
+				if a.result.Net[i].Name == to {
+					facts.Net = &a.result.Net[i]
+				}
+			}
+			out = append(out, verify.PairReport{From: from, To: to, Checks: verify.JudgePair(facts, t)})
+		}
+	}
+	return out
+}
+
 // hostVerifier judges one host.
 type hostVerifier struct {
 	engine *Engine
 	spec   *Spec
 	name   string
 	seen   Seen
-	host   Host
+	host   Host // nil: could not be reached
 	all    []compiled
 	limits verify.Thresholds
 	opts   verify.Options
+
+	result verify.Result
+	clock  []verify.ClockReading
+	report verify.HostReport
 }
 
-func (v hostVerifier) run(ctx context.Context) (verify.HostReport, []verify.PairReport) {
-	var hr verify.HostReport
+func (v *hostVerifier) run(ctx context.Context) {
 	if v.host == nil {
-		hr.Checks = []verify.Check{{ID: "host.reachable", Verdict: verify.Fail, Text: "could not be asked",
-			Why: v.seen.Err.Error(), Hint: "see that the host is up and that SSH lets zkboot in"}}
-		return hr, nil
+		v.unreachable("could not be asked", v.seen.Err)
+		return
 	}
-	hr.Checks = append(hr.Checks, verify.Check{ID: "host.reachable", Verdict: verify.Pass, Text: "answers"})
-	q := v.query()
-	var res verify.Result
 	err := v.engine.timed(v.name, "probe", func() (err error) {
-		res, err = v.host.Probe(ctx, q)
+		v.result, err = v.host.Probe(ctx, v.query())
 		return err
 	})
-	if err != nil {
-		hr.Checks = append(hr.Checks, verify.Check{ID: "host.reachable", Verdict: verify.Fail,
-			Text: "answered, but not to the end of the probes", Why: err.Error(), Hint: "run verify again"})
-		return hr, nil
+	for i := 0; err == nil && i < clockReadings && !v.opts.DiskOnly; i++ {
+		err = v.readClock(ctx)
 	}
+	if err != nil {
+		v.host = nil
+		v.unreachable("answered, but not to the end of the probes", err)
+		return
+	}
+	checks := []verify.Check{{ID: "host.reachable", Verdict: verify.Pass, Text: "answers"}}
 	if !v.opts.DiskOnly {
 		for _, c := range v.all {
 			if d, ok := c.want[v.name]; ok {
-				hr.Checks = append(hr.Checks, verify.JudgeHost(v.seen.Facts, d.Needs, v.limits)...)
+				checks = append(checks, verify.JudgeHost(v.seen.Facts, d.Needs, v.limits)...)
 			}
 		}
 	}
-	hr.Checks = append(hr.Checks, verify.JudgeProbe(res, v.limits)...)
-	hr.Fsync = res.Fsync
-	var pairs []verify.PairReport
-	for _, n := range res.Net {
-		pairs = append(pairs, verify.PairReport{From: v.name, To: n.Name, Checks: verify.JudgePair(n, v.limits)})
+	v.report.Checks = verify.Join(checks, verify.JudgeProbe(v.result, v.limits))
+	v.report.Fsync = v.result.Fsync
+}
+
+func (v *hostVerifier) unreachable(text string, err error) {
+	v.report.Checks = []verify.Check{{ID: "host.reachable", Verdict: verify.Fail, Text: text,
+		Why: err.Error(), Hint: "see that the host is up and that SSH lets zkboot in"}}
+}
+
+func (v *hostVerifier) readClock(ctx context.Context) error {
+	sent := time.Now()
+	res, err := v.host.Probe(ctx, verify.Query{Clock: true})
+	if err == nil && res.Clock != nil {
+		v.clock = append(v.clock, verify.ClockReading{Sent: sent, Remote: *res.Clock, Received: time.Now()})
 	}
-	return hr, pairs
+	return err
 }
 
 // query is what to probe on the host. A running member's disk is not loaded unless asked.
-func (v hostVerifier) query() verify.Query {
+func (v *hostVerifier) query() verify.Query {
 	var q verify.Query
 	for _, c := range v.all {
 		d, ok := c.want[v.name]
@@ -107,7 +150,6 @@ func (v hostVerifier) query() verify.Query {
 	if v.opts.DiskOnly {
 		return q
 	}
-	q.Clock = true
 	q.Jitter = &verify.JitterQuery{}
 	q.Steal = &verify.StealQuery{}
 	if targets := v.targets(); len(targets) > 0 {
@@ -117,16 +159,14 @@ func (v hostVerifier) query() verify.Query {
 }
 
 // targets are the other members' election ports: the way that a quorum depends on.
-func (v hostVerifier) targets() []verify.NetTarget {
-	if v.spec.Ensemble == nil {
-		return nil
-	}
-	if _, member := v.spec.Ensemble.Members[v.name]; !member {
+func (v *hostVerifier) targets() []verify.NetTarget {
+	members := v.spec.MemberNames()
+	if !slices.Contains(members, v.name) {
 		return nil
 	}
 	port := strconv.Itoa(v.spec.Ensemble.Ports.WithDefaults().Election)
 	var out []verify.NetTarget
-	for _, other := range v.spec.MemberNames() {
+	for _, other := range members {
 		if other != v.name {
 			out = append(out, verify.NetTarget{Name: other, Addr: net.JoinHostPort(v.spec.Hosts[other].Address, port)})
 		}

@@ -24,9 +24,9 @@ var ErrCut = errors.New("connection cut")
 // Machine is one host's memory: it outlives the connections to it, as a disk outlives SSH.
 type Machine struct {
 	Facts  bootstrap.Facts
-	Probes func(verify.Query) (verify.Result, error)                      // nil: probing is an error
+	Probes func(verify.Query) (verify.Result, error)                         // nil: probing is an error
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: dialling is an error
-	Secret map[string]string                                              // what Reveal knows
+	Secret map[string]string                                                 // what Reveal knows
 	// Observe adds what Look sees besides the things in memory, such as a ZooKeeper server.
 	Observe func(things map[bootstrap.ID]bootstrap.Resource) []bootstrap.Resource
 
