@@ -14,9 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -173,30 +171,6 @@ func (s store) removeHalfBuilt() error {
 		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// runIsolated runs argv as PID 1 of its own PID and mount namespaces: it, all it started
-// and all it mounted end when ctx does and when this program dies in any way. Output goes
-// to the log file; the error quotes its end.
-func runIsolated(ctx context.Context, logFile string, argv ...string) error {
-	out, err := os.Create(logFile)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	cmd := exec.CommandContext(ctx, "unshare", append(unshareArgs, argv...)...)
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	// The kernel sends Pdeathsig when the starting thread ends (golang/go#27505).
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return fmt.Errorf("%w; %s ends:\n%s", err, logFile, tail(logFile, 15))
 	}
 	return nil
 }

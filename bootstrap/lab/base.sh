@@ -8,7 +8,9 @@ tree=$1 suite=$2 mirror=$3 security=$4 apt_conf=$5 resolv_conf=$6 include=$7 pre
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
-debootstrap --variant=minbase --include="$include" "$suite" "$tree" "$mirror"
+# Without its keyring debootstrap would only warn and install what nobody signed.
+debootstrap --force-check-gpg --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
+	--variant=minbase --include="$include" "$suite" "$tree" "$mirror"
 
 cat >"$tree/etc/apt/sources.list" <<LIST
 deb $mirror $suite main

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/crypto/ssh"
@@ -122,7 +123,7 @@ func knownHosts(hosts []*Host) ([]byte, error) {
 }
 
 // removeFiles deletes from the lab's directory what the lab wrote and nobody changed, and
-// the directory when that leaves it empty.
+// the directory when the lab made it and nothing else is in it.
 func removeFiles(rec *record) error {
 	for _, name := range []string{keyFile, pubFile, knownFile, specFile} {
 		path := filepath.Join(rec.Dir, name)
@@ -136,7 +137,18 @@ func removeFiles(rec *record) error {
 			return err
 		}
 	}
-	return nil
+	if !rec.MadeDir {
+		return nil
+	}
+	return removeIfEmpty(rec.Dir)
+}
+
+func removeIfEmpty(dir string) error {
+	err := os.Remove(dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTEMPTY) {
+		return nil
+	}
+	return err
 }
 
 func digest(data []byte) string {

@@ -66,7 +66,7 @@ func (h *Host) Start(ctx context.Context) error {
 	defer cancel()
 	if len(supervisors(h.script)) == 0 {
 		if err := startSupervisor(ctx, h.script, h.console(), h.lab, h.Name, h.base, h.dir, bridgeName(h.lab)); err != nil {
-			return h.errorf("start: %w", err)
+			return h.errorf("start: %w; %s ends:\n%s", err, h.console(), tail(h.console(), 10))
 		}
 	}
 	return h.waitSSH(ctx)

@@ -266,5 +266,5 @@ func (s store) removeLab(ctx context.Context, name string) error {
 	if err := s.restoreForwarding(); err != nil {
 		return err
 	}
-	return os.Remove(s.root)
+	return removeIfEmpty(s.root) // another Up may have put its lab there by now
 }

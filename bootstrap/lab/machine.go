@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
-
-	"github.com/moby/sys/mountinfo"
-	"golang.org/x/sys/unix"
 )
 
 // tools are the programs a lab runs, with the Debian package of each.
@@ -25,6 +23,9 @@ var tools = []struct{ name, pkg string }{
 
 // checkMachine reports all that this machine lacks at once.
 func checkMachine() error {
+	if runtime.GOOS != "linux" {
+		return fmt.Errorf("lab hosts are systemd-nspawn containers and need Linux, this is %s", runtime.GOOS)
+	}
 	var errs []error
 	if os.Geteuid() != 0 {
 		errs = append(errs, errors.New("not root: a lab makes namespaces, mounts and a bridge; run with sudo"))
@@ -56,19 +57,4 @@ func run(ctx context.Context, stdin []byte, argv ...string) ([]byte, error) {
 		return out, fmt.Errorf("%s: %w", argv[0], err)
 	}
 	return out, nil
-}
-
-// unmountBelow detaches whatever is mounted under dir in this mount namespace. Hosts mount
-// in namespaces of their own; this is for a tree that a person mounted by hand.
-func unmountBelow(dir string) error {
-	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
-	if err != nil {
-		return err
-	}
-	for i := len(mounts) - 1; i >= 0; i-- { // children come after their parents
-		if err := unix.Unmount(mounts[i].Mountpoint, unix.MNT_DETACH); err != nil {
-			return &os.PathError{Op: "unmount", Path: mounts[i].Mountpoint, Err: err}
-		}
-	}
-	return nil
 }

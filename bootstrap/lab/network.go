@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/renameio/v2"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // subnets is where labs take their /24 from: 256 of them, in a corner of 10/8 that clouds
@@ -82,7 +83,7 @@ func chooseSubnet(lab string, taken []netip.Prefix) (netip.Prefix, error) {
 
 // freeSubnet chooses among what neither a route of this machine nor another lab uses.
 func (s store) freeSubnet(lab string) (netip.Prefix, error) {
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := netlink.RouteList(nil, unix.AF_INET)
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("list routes: %w", err)
 	}

@@ -39,6 +39,7 @@ type record struct {
 	Version   int          `json:"version"`
 	Name      string       `json:"name"`
 	Dir       string       `json:"dir"`
+	MadeDir   bool         `json:"made_dir"` // Dir was not there before: Down removes it when empty
 	ZooKeeper int          `json:"zookeeper"`
 	Apps      int          `json:"apps"`
 	Subnet    netip.Prefix `json:"subnet"`
@@ -120,7 +121,11 @@ func (s store) claim(ctx context.Context, o Options) (*record, error) {
 		if err != nil {
 			return nil, err
 		}
-		rec = &record{Version: recordVersion, Name: o.Name, Dir: o.Dir, Subnet: subnet, Base: r.key()}
+		there, err := exists(o.Dir)
+		if err != nil {
+			return nil, err
+		}
+		rec = &record{Version: recordVersion, Name: o.Name, Dir: o.Dir, MadeDir: !there, Subnet: subnet, Base: r.key()}
 	case err != nil:
 		return nil, err
 	case rec.Dir != o.Dir:

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 //go:embed supervise.sh
@@ -44,7 +45,11 @@ func startSupervisor(ctx context.Context, script, console string, args ...string
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("setsid: %w", err)
 	}
-	return wait(ctx, "supervisor to start", func() (bool, error) { return len(supervisors(script)) > 0, nil })
+	// setsid has forked; whether the fork became the supervisor shows a moment later. One
+	// that fails at once may be missed between two looks, so the wait is short.
+	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Second, errors.New("it is not there, or ended at once"))
+	defer cancel()
+	return wait(ctx, "the supervisor", func() (bool, error) { return len(supervisors(script)) > 0, nil })
 }
 
 // supervisors returns the process ids of the living supervisors with that script.

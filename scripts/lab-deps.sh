@@ -1,0 +1,52 @@
+#!/bin/sh
+# Installs what lab hosts and their tests need on Debian or Ubuntu: only what is missing,
+# with apt, through sudo when not root. Prints what it installs; prints nothing to do otherwise.
+# usage: scripts/lab-deps.sh
+set -eu
+
+# program:package. A program that is there counts, whatever package it came from.
+needs='
+debootstrap:debootstrap
+systemd-nspawn:systemd-container
+nft:nftables
+ip:iproute2
+unshare:util-linux
+nsenter:util-linux
+setsid:util-linux
+mount:mount
+ssh:openssh-client
+strace:strace
+fio:fio
+'
+
+# debootstrap and nft live in sbin, which an ordinary user's PATH may lack.
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
+
+missing=
+for need in $needs; do
+	command -v "${need%%:*}" >/dev/null 2>&1 || missing="$missing ${need#*:}"
+done
+# debootstrap checks signatures only when it has the keys; on Ubuntu they are a package.
+[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
+
+if [ -z "$missing" ]; then
+	echo "lab-deps: everything is there"
+	exit 0
+fi
+if ! command -v apt-get >/dev/null 2>&1; then
+	echo "lab-deps: no apt-get here; install:$missing" >&2
+	exit 1
+fi
+sudo=
+if [ "$(id -u)" -ne 0 ]; then
+	command -v sudo >/dev/null 2>&1 || {
+		echo "lab-deps: not root and no sudo; as root: apt-get install$missing" >&2
+		exit 1
+	}
+	sudo=sudo
+fi
+echo "lab-deps: installing$missing"
+$sudo apt-get -qq update
+# shellcheck disable=SC2086 # a list of packages
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $missing
