@@ -3,7 +3,6 @@ package lab
 import (
 	"bytes"
 	"fmt"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -79,6 +78,8 @@ func renderSpec(rec *record) ([]byte, error) {
 	}
 	doc.HeadComment = fmt.Sprintf("Written by `zkboot lab up --name %s`. It is yours to edit: a changed file is kept.", rec.Name)
 	comment(&doc, acceptComment, "ensemble", "accept_known_issues")
+	oneLineEach(&doc, "hosts")
+	oneLineEach(&doc, "ensemble", "members")
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
@@ -89,16 +90,35 @@ func renderSpec(rec *record) ([]byte, error) {
 }
 
 // comment puts a head comment on the key that path leads to; an absent key gets none.
-func comment(n *yaml.Node, text string, path ...string) {
+func comment(doc *yaml.Node, text string, path ...string) {
+	if key, _ := find(doc, path...); key != nil {
+		key.HeadComment = text
+	}
+}
+
+// oneLineEach puts every entry of the mapping at path on a line of its own.
+func oneLineEach(doc *yaml.Node, path ...string) {
+	_, entries := find(doc, path...)
+	if entries == nil {
+		return
+	}
+	for _, n := range entries.Content {
+		if n.Kind == yaml.MappingNode {
+			n.Style = yaml.FlowStyle
+		}
+	}
+}
+
+// find returns the key and the value that path leads to from a mapping, or nils.
+func find(n *yaml.Node, path ...string) (key, value *yaml.Node) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value != path[0] {
 			continue
 		}
 		if len(path) == 1 {
-			n.Content[i].HeadComment = strings.TrimSpace(text)
-			return
+			return n.Content[i], n.Content[i+1]
 		}
-		comment(n.Content[i+1], text, path[1:]...)
-		return
+		return find(n.Content[i+1], path[1:]...)
 	}
+	return nil, nil
 }

@@ -1,0 +1,79 @@
+package lab
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestBridgeNamesFitAndDiffer(t *testing.T) {
+	for lab, want := range map[string]string{
+		"main":                 "zkb-main",
+		"elevenchars":          "zkb-elevenchars",
+		"twelve-chars":         "zkb-twel-8dd1fe",
+		"twelve-charz":         "zkb-twel-835c2b",
+		"aaaaaaaaaaaaaaaaaaaa": "zkb-aaaa-42492d",
+	} {
+		got := bridgeName(lab)
+		if got != want || len(got) > 15 {
+			t.Errorf("bridgeName(%q) = %q (%d bytes), want %q", lab, got, len(got), want)
+		}
+	}
+}
+
+func TestChooseSubnet(t *testing.T) {
+	p := netip.MustParsePrefix
+	first, err := chooseSubnet("main", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := chooseSubnet("main", []netip.Prefix{first})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first != p("10.231.13.0/24") || next != p("10.231.14.0/24") {
+		t.Errorf("got %s, then %s beside it; want 10.231.13.0/24 and 10.231.14.0/24", first, next)
+	}
+	if got, err := chooseSubnet("main", []netip.Prefix{p("0.0.0.0/0")}); err != nil || got != first {
+		t.Errorf("beside a default route: %s, %v; want %s", got, err, first)
+	}
+	if _, err := chooseSubnet("main", []netip.Prefix{p("10.0.0.0/8")}); err == nil || !strings.Contains(err.Error(), "no free /24 in 10.231.0.0/16") {
+		t.Errorf("all taken: %v", err)
+	}
+}
+
+// Whatever is taken, a chosen subnet overlaps none of it; and there is one while any is free.
+func TestChooseSubnetNeverOverlaps(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		third := rapid.SliceOfN(rapid.IntRange(0, 255), 0, 300).Draw(t, "third")
+		bits := rapid.IntRange(20, 32).Draw(t, "bits")
+		var taken []netip.Prefix
+		used := map[int]bool{}
+		for _, n := range third {
+			prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 231, byte(n), 9}), bits).Masked()
+			taken = append(taken, prefix)
+			for i := range 256 {
+				if prefix.Overlaps(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 231, byte(i), 0}), 24)) {
+					used[i] = true
+				}
+			}
+		}
+		got, err := chooseSubnet(rapid.StringMatching(`[a-z]{1,20}`).Draw(t, "lab"), taken)
+		if (err == nil) != (len(used) < 256) {
+			t.Fatalf("%d of 256 used, error %v", len(used), err)
+		}
+		for _, p := range taken {
+			if err == nil && p.Overlaps(got) {
+				t.Fatalf("chose %s, taken %s", got, p)
+			}
+		}
+	})
+}
+
+func TestRules(t *testing.T) {
+	golden(t, "rules.nft", []byte(rules("a-b", netip.MustParsePrefix("10.231.7.0/24"))))
+	golden(t, "isolate-all.nft", []byte(isolation(nil)))
+	golden(t, "isolate-peers.nft", []byte(isolation([]netip.Addr{netip.MustParseAddr("10.231.7.12"), netip.MustParseAddr("10.231.7.13")})))
+}

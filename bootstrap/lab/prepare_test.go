@@ -1,0 +1,77 @@
+package lab
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+)
+
+func TestNetworkFile(t *testing.T) {
+	golden(t, "10-host0.network", []byte(networkFile(mainRecord(), "zk2")))
+}
+
+func TestOnlyLoopback(t *testing.T) {
+	for resolv, want := range map[string]bool{
+		"nameserver 127.0.0.53\noptions edns0\n":     true,
+		"nameserver ::1\n":                           true,
+		"nameserver 127.0.0.1\nnameserver 9.9.9.9":   false,
+		"# nameserver 127.0.0.1\nnameserver 9.9.9.9": false,
+		"search example.net\n":                       false,
+	} {
+		if got := onlyLoopback(resolv); got != want {
+			t.Errorf("%q: %v, want %v", resolv, got, want)
+		}
+	}
+}
+
+func TestNewKeyPairIsOnePair(t *testing.T) {
+	private, public, err := newKeyPair("root@zk1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.ParsePrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, comment, _, _, err := ssh.ParseAuthorizedKey(public)
+	if err != nil || comment != "root@zk1" || ssh.FingerprintSHA256(key) != ssh.FingerprintSHA256(signer.PublicKey()) {
+		t.Errorf("public half %s %q, private %s, %v", ssh.FingerprintSHA256(key), comment, ssh.FingerprintSHA256(signer.PublicKey()), err)
+	}
+}
+
+// Every part of a recipe decides the tree's name.
+func TestRecipeKey(t *testing.T) {
+	r := recipe{Script: "a", Suite: "b", Mirror: "c", Security: "d", AptConf: "e", Include: []string{"f"}, Prefetch: []string{"g"}}
+	seen := map[string]string{r.key(): "nothing"}
+	for name, edit := range map[string]func(*recipe){
+		"script":   func(r *recipe) { r.Script = "x" },
+		"suite":    func(r *recipe) { r.Suite = "x" },
+		"mirror":   func(r *recipe) { r.Mirror = "x" },
+		"security": func(r *recipe) { r.Security = "x" },
+		"apt":      func(r *recipe) { r.AptConf = "x" },
+		"include":  func(r *recipe) { r.Include = []string{"x"} },
+		"prefetch": func(r *recipe) { r.Prefetch = []string{"x"} },
+	} {
+		c := r
+		edit(&c)
+		if other, ok := seen[c.key()]; ok {
+			t.Errorf("changing %s gives the key of changing %s", name, other)
+		}
+		seen[c.key()] = name
+	}
+}
+
+func TestTail(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(file, []byte("1\n2\n3\n\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := tail(file, 2); got != "2\n3" {
+		t.Errorf("last two lines: %q", got)
+	}
+	if got := tail(file, 9); got != "1\n2\n3" {
+		t.Errorf("more lines than there are: %q", got)
+	}
+}
