@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zkboot/zkboot/bootstrap"
+)
+
+func (a *app) applyCommand() *cobra.Command {
+	var file, mode string
+	var approved bool
+	cmd := &cobra.Command{
+		Use:   "apply [PLAN]",
+		Short: "Carry out what plan shows, and prove the result",
+		Long: `apply plans, asks, carries the plan out and proves the result. With the file of an
+earlier ` + "`zkboot plan -o PLAN`" + ` it carries out exactly that plan without asking again, and
+refuses when a host has changed since.
+
+Interrupt it whenever you must: the next apply goes on from what is there.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if cmd.Flags().Changed("file") {
+					return errors.New("-f and PLAN exclude each other: a plan holds its spec")
+				}
+				return a.applyStored(cmd.Context(), mode, args[0])
+			}
+			if err := a.mayAsk(approved); err != nil {
+				return err
+			}
+			return a.change(cmd.Context(), mode, file, approved, bootstrap.Intent{Verb: bootstrap.VerbConverge})
+		},
+	}
+	fileFlag(cmd, &file)
+	outputFlag(cmd, &mode)
+	approveFlag(cmd, &approved)
+	return cmd
+}
+
+func approveFlag(cmd *cobra.Command, approved *bool) {
+	cmd.Flags().BoolVar(approved, "auto-approve", false, "do not ask")
+}
+
+// mayAsk fails, before anything is looked at, when nobody would be there to say yes.
+func (a *app) mayAsk(approved bool) error {
+	if approved || a.console.asks {
+		return nil
+	}
+	return fmt.Errorf("%w, so nothing was done: give --auto-approve, or store a plan with `zkboot plan -o PLAN` and apply that", errNoTerminal)
+}
+
+// applyStored carries out a stored plan.
+func (a *app) applyStored(ctx context.Context, mode, path string) (err error) {
+	plan, err := readPlan(path)
+	if err != nil {
+		return err
+	}
+	s, err := a.newSession(mode)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	s.spec = plan.Spec
+	s.show(plan)
+	return s.apply(ctx, plan)
+}
+
+// change plans for the intent, shows the plan, asks and applies.
+func (a *app) change(ctx context.Context, mode, file string, approved bool, in bootstrap.Intent) (err error) {
+	s, err := a.newSpecSession(mode, file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	plan, report := s.engine.Plan(ctx, s.spec, in)
+	s.out.report(report)
+	if plan == nil {
+		return s.end("failed", codeOf(report))
+	}
+	s.show(plan)
+	if !approved && !plan.Empty() {
+		yes, err := s.ask(ctx, plan)
+		if err != nil {
+			return err
+		}
+		if !yes {
+			return errors.New("not approved, nothing was changed")
+		}
+	}
+	return s.apply(ctx, plan)
+}
+
+func (s *session) ask(ctx context.Context, p *bootstrap.Plan) (bool, error) {
+	defer s.out.hold()()
+	question := "apply?"
+	if p.Intent.Verb == bootstrap.VerbDestroy {
+		question = "destroy " + p.Spec.Name + keptText(p) + "?"
+	}
+	return s.app.confirm(ctx, question)
+}
+
+// apply carries the plan out and says what stands.
+func (s *session) apply(ctx context.Context, p *bootstrap.Plan) error {
+	if p.Empty() {
+		return s.end("nothing to do", codeOK)
+	}
+	quiet := context.AfterFunc(ctx, func() {
+		defer s.out.hold()()
+		fmt.Fprintf(s.app.stderr, "stopping after the current step; run %s again to go on\n", commandOf(p.Intent.Verb))
+	})
+	defer quiet()
+	start := time.Now()
+	report := s.engine.Apply(ctx, p)
+	s.out.report(report)
+	if report.Failed() {
+		return s.end("failed", codeOf(report))
+	}
+	s.conclude(ctx, p, time.Since(start))
+	return nil
+}
+
+// commandOf names the command that goes on with an interrupted plan.
+func commandOf(v bootstrap.Verb) string {
+	if v == bootstrap.VerbDestroy {
+		return "destroy"
+	}
+	return "apply"
+}
+
+// conclude says what stands after a plan was carried out.
+func (s *session) conclude(ctx context.Context, p *bootstrap.Plan, took time.Duration) {
+	outcome := "applied"
+	if p.Intent.Verb == bootstrap.VerbDestroy {
+		outcome = "destroyed"
+	}
+	if s.machine() != nil {
+		_ = s.end(outcome, codeOK)
+		return
+	}
+	hosts, steps := p.Counts()
+	fmt.Fprintf(s.app.stdout, "\n%s: %s: %d steps on %d hosts in %s%s\n", p.Spec.Name, outcome, steps, hosts, seconds(took), keptText(p))
+	_ = ctx
+}
+
+// end puts out the last line for machines and turns the code into the command's error.
+func (s *session) end(outcome string, code int) error {
+	if j := s.machine(); j != nil {
+		j.write(resultLine{Type: "result", Outcome: outcome, Code: code})
+	}
+	if code == codeOK {
+		return nil
+	}
+	return said(code)
+}
+
+func keptText(*bootstrap.Plan) string { return "" }

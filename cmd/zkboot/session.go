@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"io"
+
+	"github.com/zkboot/zkboot/bootstrap"
+)
+
+// session is the work of one command with one site.
+type session struct {
+	app    *app
+	mode   string // of --output
+	spec   *bootstrap.Spec
+	engine *bootstrap.Engine
+	out    output
+	log    io.Closer
+}
+
+// newSession makes an engine that shows its progress in the given mode. Whoever opens a
+// session closes it.
+func (a *app) newSession(mode string) (*session, error) {
+	if err := checkOutput(mode); err != nil {
+		return nil, err
+	}
+	log, closer, err := a.log()
+	if err != nil {
+		return nil, err
+	}
+	s := &session{app: a, mode: mode, out: a.newOutput(mode), log: closer}
+	s.engine = &bootstrap.Engine{Roles: a.roles, Open: a.open, Log: log, Events: s.out.event, Who: who()}
+	if s.engine.Open == nil {
+		s.engine.Open = s.ssh()
+	}
+	return s, nil
+}
+
+// newSpecSession is newSession with the spec in file, fully validated.
+func (a *app) newSpecSession(mode, file string) (*session, error) {
+	s, err := a.newSession(mode)
+	if err != nil {
+		return nil, err
+	}
+	if s.spec, err = s.load(file); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// load reads the spec and lets every role check its part, so that all faults of a file are
+// shown at once and before any host is asked.
+func (s *session) load(file string) (*bootstrap.Spec, error) {
+	spec, report, err := loadSpec(file)
+	if err != nil {
+		return nil, err
+	}
+	if spec != nil {
+		report = s.engine.Validate(spec)
+	}
+	if report.Failed() {
+		s.out.report(report)
+		return nil, said(codeFailed)
+	}
+	return spec, nil
+}
+
+// machine returns the JSON lines of --output json, nil in text mode.
+func (s *session) machine() *jsonLines {
+	j, _ := s.out.(*jsonLines)
+	return j
+}
+
+// close gives locks and connections back.
+func (s *session) close() error {
+	err := s.engine.Close()
+	s.out.close()
+	return errors.Join(err, s.log.Close())
+}
