@@ -140,7 +140,7 @@ func pacedLoop(ctx context.Context, f logFile, interval, duration time.Duration)
 		if err := ctx.Err(); err != nil {
 			return h, err
 		}
-		if now := time.Now(); now.After(end) {
+		if !time.Now().Before(end) {
 			h.add(end.Sub(due))
 			continue
 		}

@@ -67,18 +67,28 @@ func mountVerdict(d Dir, need DirNeed, t Thresholds) (Verdict, string) {
 		return Fail, d.MountPoint + " is mounted read-only"
 	case need.OwnMount && d.MountPoint != need.Path:
 		return refused, fmt.Sprintf("%s is not mounted: it would lie on %s", need.Path, d.MountPoint)
-	case slices.Contains(badFS, d.FSType) || strings.HasPrefix(d.FSType, "fuse"):
-		return refused, fmt.Sprintf("%s lies on %s", need.Path, d.FSType)
 	}
-	for _, o := range badOptions {
-		if slices.Contains(d.Options, o) {
-			return refused, fmt.Sprintf("%s is mounted with %s", d.MountPoint, o)
-		}
+	if why := breaksPromise(d); why != "" {
+		return refused, why
 	}
 	if !slices.Contains(goodFS, d.FSType) {
 		return Warn, fmt.Sprintf("%s lies on %s, which is not tried", need.Path, d.FSType)
 	}
 	return Pass, ""
+}
+
+// breaksPromise says why what was synced to d may not be on a disk of this host;
+// "" when nothing speaks against it.
+func breaksPromise(d Dir) string {
+	if slices.Contains(badFS, d.FSType) || strings.HasPrefix(d.FSType, "fuse") {
+		return fmt.Sprintf("%s lies on %s", d.Path, d.FSType)
+	}
+	for _, o := range badOptions {
+		if slices.Contains(d.Options, o) {
+			return fmt.Sprintf("%s is mounted with %s", d.MountPoint, o)
+		}
+	}
+	return ""
 }
 
 // dirFacts finds what was read of a wanted directory.

@@ -141,8 +141,8 @@ func judgeDurability(r FsyncResult, t Thresholds) Check {
 	if r.FsyncEnable != nil && *r.FsyncEnable == 0 {
 		return Finding(id, refused, text, "fs.fsync-enable is 0: fsync does nothing in this container")
 	}
-	if v, why := mountVerdict(d, DirNeed{Path: d.Path}, t); v == Fail || v == Warn && slices.Contains(badFS, d.FSType) {
-		return Finding(id, v, text, why)
+	if why := breaksPromise(d); why != "" {
+		return Finding(id, refused, text, why)
 	}
 	switch {
 	case d.WriteCache == "write back" && r.Flushes != nil && *r.Flushes < flushesFew:

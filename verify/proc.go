@@ -235,7 +235,8 @@ func parseHexAddr(text string) (netip.AddrPort, error) {
 		return netip.AddrPort{}, err
 	}
 	addr, _ := netip.AddrFromSlice(raw)
-	return netip.AddrPortFrom(addr, uint16(n)), nil
+	// IPv4 on a dual-stack socket is an IPv4 address to everybody but the kernel.
+	return netip.AddrPortFrom(addr.Unmap(), uint16(n)), nil
 }
 
 // parseBeancounters returns the resources of /proc/user_beancounters whose

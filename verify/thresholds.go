@@ -71,7 +71,7 @@ func ssdLimits() map[string]Limit {
 		"disk.free":   between(4*gib, 1*gib),
 		"disk.inodes": between(10_000, 1000),
 		// A "2 GB" VPS reports 1.9 GiB or a little less; the JVM's default heap is 1 GB.
-		"host.memory": between(1.75*gib, 0.9*gib),
+		"host.memory": between(1.75*gib, 0.875*gib),
 		// Half for the heap, half for the page cache: what makes reads and snapshots cheap.
 		"host.heap": between(50, 75),
 		"host.swap": warnOnly(0),
