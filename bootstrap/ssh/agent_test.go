@@ -30,6 +30,15 @@ func newAgent(t *testing.T, script string) AgentBinary {
 		Bytes: func() ([]byte, error) { return []byte(script), nil }}
 }
 
+// installed puts an agent in place without any upload.
+func installed(t *testing.T, script string) AgentBinary {
+	t.Helper()
+	a := newAgent(t, script)
+	must(t, os.MkdirAll(filepath.Dir(a.Path), 0o755))
+	must(t, os.WriteFile(a.Path, []byte(script), 0o755))
+	return a
+}
+
 // echo proves that bytes pass both ways.
 func echo(t *testing.T, s *Stream) {
 	t.Helper()
@@ -176,7 +185,6 @@ func TestStartAgentMendsADamagedOne(t *testing.T) {
 func TestStartAgentRefusals(t *testing.T) {
 	h := newHost(t).up()
 	c := h.dial(t, h.target(), Options{})
-	c.target.Timeouts.Start = 200 * time.Millisecond
 	good := newAgent(t, greeting)
 
 	broken := good
@@ -199,7 +207,6 @@ func TestStartAgentRefusals(t *testing.T) {
 		"not executable":   {blocked, ErrNotExecutable, "noexec"},
 		"exits at once":    {newAgent(t, "#!/bin/sh\necho no such flag >&2\nexit 3"), ErrAgent, "exit status 3 (the host says: no such flag)"},
 		"refuses in words": {newAgent(t, "#!/bin/sh\necho This account is not available\nexit 1"), ErrAgent, "This account is not available"},
-		"never greets":     {newAgent(t, "#!/bin/sh\nexec sleep 30"), ErrAgent, "no preamble within 200ms"},
 		"prints too much":  {newAgent(t, "#!/bin/sh\nhead -c 70000 /dev/zero\nexec cat"), ErrAgent, "64 KiB of other output"},
 		"still damaged":    {newAgent(t, "#!/bin/sh\necho zkagent/1 "+strings.Repeat("0", 64)), ErrNotExecutable, "architecture"},
 	} {
@@ -208,6 +215,12 @@ func TestStartAgentRefusals(t *testing.T) {
 			wantError(t, err, c2.want, "zk1: starting the agent", c2.text)
 		})
 	}
+	t.Run("never greets", func(t *testing.T) {
+		target := h.target()
+		target.Timeouts.Start = 200 * time.Millisecond
+		_, err := h.dial(t, target, Options{}).StartAgent(t.Context(), installed(t, "#!/bin/sh\nexec sleep 30"))
+		wantError(t, err, ErrAgent, "no preamble within 200ms")
+	})
 	for name, c2 := range map[string]struct {
 		agent AgentBinary
 		text  string
@@ -338,7 +351,7 @@ func TestStreamEnds(t *testing.T) {
 		must(t, s.Close())
 	})
 	t.Run("by Close under a blocked reader and a blocked writer", func(t *testing.T) {
-		c.grace = 50 * time.Millisecond
+		c.grace = 500 * time.Millisecond
 		s := start(t, t.Context(), "exec sleep 30")
 		errs := make(chan error, 2)
 		go func() { _, err := s.Read(make([]byte, 1)); errs <- err }()
