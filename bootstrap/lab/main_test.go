@@ -12,12 +12,6 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the goldens in testdata")
 
-// helpers are other lives of the test binary: TestMain turns into the one that the
-// environment names, so that a test can kill a real process at a real moment.
-var helpers = map[string]func(){"sleep": sleepHelper}
-
-const helperEnv = "ZKBOOT_LAB_TEST_HELPER"
-
 func TestMain(m *testing.M) {
 	if helper, ok := helpers[os.Getenv(helperEnv)]; ok {
 		helper()

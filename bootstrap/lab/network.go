@@ -40,7 +40,8 @@ func bridgeName(lab string) string {
 func tableName(lab string) string { return "zkboot_lab_" + strings.ReplaceAll(lab, "-", "_") }
 
 // rules is the lab's nftables table: hosts reach the outside under the machine's address
-// (the package mirror), and no host of another lab. Declaring and deleting first makes the
+// (the package mirror), and no host of another lab. With br_netfilter, frames within one
+// bridge pass the forward hook too, hence the exception for the bridge itself. Declaring and deleting first makes the
 // load idempotent; nft applies a file in one transaction.
 func rules(lab string, subnet netip.Prefix) string {
 	table, bridge := tableName(lab), bridgeName(lab)
@@ -53,7 +54,7 @@ table ip %[1]s {
 	}
 	chain forward {
 		type filter hook forward priority filter
-		iifname "%[3]s" oifname "zkb-*" drop
+		iifname "%[3]s" oifname != "%[3]s" oifname "zkb-*" drop
 	}
 }
 `, table, subnet, bridge)

@@ -2,20 +2,12 @@ package lab
 
 import (
 	"bufio"
-	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 )
-
-// sleepHelper says that it runs and lives until its stdin closes.
-func sleepHelper() {
-	fmt.Println("ready")
-	_, _ = io.Copy(io.Discard, os.Stdin)
-}
 
 // pretend starts a process with a command line of our choice.
 func pretend(t *testing.T, argv []string) int {
