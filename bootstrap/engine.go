@@ -24,6 +24,9 @@ type Engine struct {
 	Events func(Event)
 	// Limit bounds how many hosts are worked on at once; 0 means 32.
 	Limit int
+	// Patience bounds the wait for the first boot of a host (cloud-init) to end before it
+	// is planned for; 0 means that a host that is still booting is an error.
+	Patience time.Duration
 	// Who is told to whoever finds the lock taken, such as "user@machine".
 	Who string
 
@@ -195,9 +198,13 @@ func (e *Engine) look(ctx context.Context, s *Spec, name string, h Host) Seen {
 		ids = append(ids, verdictFile(OwnerOf(s.Name, role.Name())))
 	}
 	slices.Sort(ids)
+	ids = slices.Compact(ids)
 	var seen Seen
 	seen.Err = e.timed(name, "look", func() (err error) {
-		seen.Facts, seen.State, err = h.Look(ctx, slices.Compact(ids)...)
+		seen.Facts, seen.State, err = h.Look(ctx, ids...)
+		if err == nil && seen.Facts.CloudInit == cloudInitRunning {
+			seen.Facts, seen.State, err = e.waitBoot(ctx, name, h, ids)
+		}
 		return err
 	})
 	if seen.Err != nil {
@@ -206,6 +213,34 @@ func (e *Engine) look(ctx context.Context, s *Spec, name string, h Host) Seen {
 			Text: seen.Err.Error(), Err: fmt.Errorf("%w: %w", ErrUnreachable, seen.Err)}
 	}
 	return seen
+}
+
+// cloudInitRunning is what verify.Facts.CloudInit says while the first boot goes on.
+const cloudInitRunning = "running"
+
+// waitBoot looks again until cloud-init is done: until then it installs packages, makes
+// users and may even reboot.
+func (e *Engine) waitBoot(ctx context.Context, name string, h Host, ids []ID) (Facts, State, error) {
+	limit, cancel := context.WithTimeout(ctx, e.Patience)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	start := time.Now()
+	for {
+		e.Emit(Event{Kind: EventNote, Host: name, Step: "waiting for cloud-init to end", Took: time.Since(start)})
+		select {
+		case <-tick.C:
+		case <-limit.Done():
+			if err := ctx.Err(); err != nil {
+				return Facts{}, State{}, err
+			}
+			return Facts{}, State{}, fmt.Errorf("cloud-init is still running after %s: wait for `cloud-init status --wait` on the host, then run again", e.Patience)
+		}
+		facts, state, err := h.Look(ctx, ids...)
+		if err != nil || facts.CloudInit != cloudInitRunning {
+			return facts, state, err
+		}
+	}
 }
 
 // Validate checks a spec as far as that goes without looking at a host.

@@ -1,0 +1,65 @@
+# The six things one does here. `make help` says what each installs and needs.
+
+GO        ?= go
+BIN       := bin
+VERSION   ?= 0.1.0
+SUITE     := ./scripts/suite.sh
+TF_OS_ARCH = $(shell $(GO) env GOOS)_$(shell $(GO) env GOARCH)
+MIRROR    := dist/mirror
+PLUGIN    := $(MIRROR)/registry.terraform.io/zkboot/zkboot/$(VERSION)/$(TF_OS_ARCH)/terraform-provider-zkboot_v$(VERSION)
+
+.PHONY: help build agents mirror demo test unit conventions generated lab-test acceptance lint generate bench fuzz deps clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: agents ## build zkboot, the provider and the agent into bin/
+	$(GO) build -trimpath -o $(BIN)/zkboot ./cmd/zkboot
+	$(GO) build -trimpath -o $(BIN)/terraform-provider-zkboot ./cmd/terraform-provider-zkboot
+
+agents:
+	@$(GO) run ./tools/agentbin
+
+mirror: build ## dist/mirror: a Terraform filesystem mirror with our provider, dist/terraformrc points at it
+	@mkdir -p $(dir $(PLUGIN))
+	@cp $(BIN)/terraform-provider-zkboot $(PLUGIN)
+	@./scripts/terraformrc.sh $(MIRROR) > dist/terraformrc
+
+demo: deps mirror ## three throw-away hosts, `terraform apply` of examples/lab on them, and what stands (root, apt)
+	./scripts/demo.sh
+
+test: ## everything: unit, conventions, generated files, real hosts, Terraform (root, apt; about 20 minutes)
+	@./scripts/test.sh
+
+unit: ## unit tests with the race detector; no root, no network
+	$(GO) test -race ./...
+
+conventions: ## gofmt, vet, and the tests that keep the house in order
+	./scripts/conventions.sh
+
+generated: ## generated files are what `make generate` makes
+	./scripts/generated.sh
+
+lab-test: deps build ## tests on real systemd hosts (root, apt)
+	./scripts/lab-test.sh
+
+acceptance: deps mirror ## the provider under real Terraform on real hosts (root, apt)
+	./scripts/acceptance.sh
+
+lint: ## gofmt, go vet and staticcheck
+	./scripts/lint.sh
+
+generate: ## make the generated files again
+	$(GO) generate ./...
+
+bench: deps build ## the measured figures, as ratios taken in one run (root, apt)
+	./scripts/bench.sh
+
+fuzz: ## every fuzz target for FUZZTIME (10s) each
+	./scripts/fuzz.sh
+
+deps: ## install what labs and tests need with apt
+	@./scripts/deps.sh
+
+clean: ## remove what make made here
+	rm -rf $(BIN) dist

@@ -1,0 +1,125 @@
+package ssh
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/zkboot/zkboot/bootstrap"
+	"github.com/zkboot/zkboot/bootstrap/agent"
+)
+
+// OpenOptions are what one run shares between all hosts of a spec.
+type OpenOptions struct {
+	// Patience bounds the wait for hosts that are still booting; see Options.Patience.
+	// Zero means one attempt.
+	Patience time.Duration
+	// Keys remembers identity files and passphrases; nil means a new one that cannot ask.
+	Keys *Keyring
+	// SudoPassword supplies a host's sudo password when sudo asks for it; nil means that
+	// sudo must not ask.
+	SudoPassword func(ctx context.Context, host string) (string, error)
+	// Progress receives what a host is doing, in plain sentences. It must not block. May
+	// be nil.
+	Progress func(host, note string)
+	// Agents are the builds to put on hosts; empty means Agents().
+	Agents []AgentBinary
+}
+
+// Opener returns a function for bootstrap.Engine.Open: it connects to a host of a spec,
+// puts the agent there when this version of it is not there yet, and speaks to it. Errors
+// of a host that could not be reached wrap bootstrap.ErrUnreachable too. The context
+// bounds the life of the connection, not only the dialling.
+func Opener(o OpenOptions) func(ctx context.Context, s *bootstrap.Spec, host string) (bootstrap.Host, error) {
+	if o.Keys == nil {
+		o.Keys = NewKeyring(nil)
+	}
+	if o.Progress == nil {
+		o.Progress = func(string, string) {}
+	}
+	return func(ctx context.Context, s *bootstrap.Spec, host string) (bootstrap.Host, error) {
+		return open(ctx, s, host, o)
+	}
+}
+
+func open(ctx context.Context, s *bootstrap.Spec, host string, o OpenOptions) (bootstrap.Host, error) {
+	builds := o.Agents
+	if len(builds) == 0 {
+		var err error
+		if builds, err = Agents(); err != nil {
+			return nil, err
+		}
+	}
+	note := func(text string) { o.Progress(host, text) }
+	target := TargetOf(s, host)
+	if o.SudoPassword != nil {
+		target.SudoPassword = func(ctx context.Context) (string, error) { return o.SudoPassword(ctx, host) }
+	}
+	conn, err := Dial(ctx, target, Options{Patience: o.Patience, Events: note, Keys: o.Keys})
+	if err != nil {
+		if errors.Is(err, ErrUnreachable) {
+			err = fmt.Errorf("%w: %w", bootstrap.ErrUnreachable, err)
+		}
+		return nil, err
+	}
+	stream, err := conn.StartAgent(ctx, builds...)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	h, err := agent.Connect(ctx, stream, agent.ConnectOptions{Progress: note})
+	if err != nil {
+		return nil, errors.Join(err, stream.Close(), conn.Close())
+	}
+	return &remote{Host: h, conn: conn}, nil
+}
+
+// remote is a host at the other end of a connection, closed with it.
+type remote struct {
+	bootstrap.Host
+	conn *Conn
+	once sync.Once
+	err  error
+}
+
+// Close implements bootstrap.Host.
+func (r *remote) Close() error {
+	r.once.Do(func() { r.err = errors.Join(r.Host.Close(), r.conn.Close()) })
+	return r.err
+}
+
+// TargetOf says how to reach a host of a spec: what the host's own ssh says, then the
+// site's, and the rest from the ssh client configuration.
+func TargetOf(s *bootstrap.Spec, host string) Target {
+	h := s.Hosts[host]
+	t := Target{
+		Name:           host,
+		Address:        cmp.Or(h.SSH.Address, h.Address),
+		Port:           cmp.Or(h.SSH.Port, s.SSH.Port),
+		User:           cmp.Or(h.SSH.User, s.SSH.User),
+		IdentityFiles:  firstList(h.SSH.IdentityFiles, s.SSH.IdentityFiles),
+		HostKey:        h.HostKey,
+		KnownHostsFile: cmp.Or(h.SSH.KnownHostsFile, s.SSH.KnownHostsFile),
+		AcceptNew:      cmp.Or(h.SSH.AcceptNewFile, s.SSH.AcceptNewFile),
+		ConfigFile:     cmp.Or(h.SSH.ConfigFile, s.SSH.ConfigFile),
+	}
+	if j := cmp.Or(h.SSH.Jump, s.SSH.Jump); j != nil {
+		t.Jump = &Target{
+			Name: "jump host " + j.Address, Address: j.Address, Port: j.Port, User: j.User,
+			IdentityFiles: j.IdentityFiles, HostKey: j.HostKey, KnownHostsFile: t.KnownHostsFile,
+			AcceptNew: t.AcceptNew, ConfigFile: t.ConfigFile,
+		}
+	}
+	return t
+}
+
+func firstList(lists ...[]string) []string {
+	for _, l := range lists {
+		if len(l) > 0 {
+			return l
+		}
+	}
+	return nil
+}

@@ -1,0 +1,12 @@
+#!/bin/sh
+# test.sh: every suite, each with its budget. It stops at the first that fails.
+set -eu
+cd "$(dirname "$0")/.."
+./scripts/suite.sh install 5 ./scripts/deps.sh
+./scripts/suite.sh build 5 make --no-print-directory mirror
+./scripts/suite.sh conventions 5 ./scripts/conventions.sh
+./scripts/suite.sh generated 3 ./scripts/generated.sh
+./scripts/suite.sh unit 12 go test -race -timeout 10m ./...
+./scripts/suite.sh lab 20 ./scripts/lab-test.sh
+./scripts/suite.sh acceptance 12 ./scripts/acceptance.sh
+echo "every suite passed"
