@@ -92,8 +92,9 @@ func (p *process) wire(ctx context.Context, line string) error {
 		_, _ = io.Copy(outW, out)       // ends at EOF, or when our reader is gone,
 		_, _ = io.Copy(io.Discard, out) // in which case the host must not block on us
 		p.exit = p.sess.Wait()          // stderr is complete now
-		_ = outW.CloseWithError(p.verdict())
-		_ = inR.CloseWithError(p.verdict())
+		end := p.verdict(ctx)
+		_ = outW.CloseWithError(end)
+		_ = inR.CloseWithError(end)
 		<-fed
 		p.release()
 	}()
@@ -158,13 +159,17 @@ func (p *process) kill(why error) {
 	_ = p.sess.Close()
 }
 
-// verdict is nil for exit status 0, else an error with the tail of stderr.
-func (p *process) verdict() error {
+// verdict is nil for exit status 0, else an error with the tail of stderr. An
+// ended ctx closes the session too, perhaps before kill has noted it as fate.
+func (p *process) verdict(ctx context.Context) error {
 	p.mu.Lock()
 	fate := p.fate
 	p.mu.Unlock()
-	if fate != nil || p.exit == nil {
+	if p.exit == nil {
 		return fate
+	}
+	if why := cmp.Or(fate, context.Cause(ctx)); why != nil {
+		return why
 	}
 	return &exitError{status: exitStatus(p.exit), cause: p.exit, stderr: p.stderr.String()}
 }
