@@ -96,7 +96,10 @@ ZooKeeper ensemble on them and proves the result.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())
 	})
-	root.AddCommand(a.initCommand(), a.planCommand(), a.applyCommand(), a.versionCommand())
+	root.AddCommand(
+		a.initCommand(), a.planCommand(), a.applyCommand(), a.verifyCommand(), a.destroyCommand(),
+		a.hostkeysCommand(), a.labCommand(), a.versionCommand(), a.serveCommand(),
+	)
 	return root
 }
 

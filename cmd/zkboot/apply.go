@@ -65,7 +65,7 @@ func (a *app) applyStored(ctx context.Context, mode, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	s.spec = plan.Spec
+	s.spec, s.patience = plan.Spec, firstBoot
 	s.show(plan)
 	return s.apply(ctx, plan)
 }
@@ -77,6 +77,9 @@ func (a *app) change(ctx context.Context, mode, file string, approved bool, in b
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if in.Verb == bootstrap.VerbConverge {
+		s.patience = firstBoot
+	}
 	plan, report := s.engine.Plan(ctx, s.spec, in)
 	s.out.report(report)
 	if plan == nil {
@@ -99,7 +102,7 @@ func (s *session) ask(ctx context.Context, p *bootstrap.Plan) (bool, error) {
 	defer s.out.hold()()
 	question := "apply?"
 	if p.Intent.Verb == bootstrap.VerbDestroy {
-		question = "destroy " + p.Spec.Name + keptText(p) + "?"
+		question = "destroy? " + fate(p)
 	}
 	return s.app.confirm(ctx, question)
 }
@@ -143,8 +146,10 @@ func (s *session) conclude(ctx context.Context, p *bootstrap.Plan, took time.Dur
 		return
 	}
 	hosts, steps := p.Counts()
-	fmt.Fprintf(s.app.stdout, "\n%s: %s: %d steps on %d hosts in %s%s\n", p.Spec.Name, outcome, steps, hosts, seconds(took), keptText(p))
-	_ = ctx
+	fmt.Fprintf(s.app.stdout, "\n%s: %s, %d steps on %d hosts in %s\n", p.Spec.Name, outcome, steps, hosts, seconds(took))
+	if p.Intent.Verb == bootstrap.VerbDestroy {
+		fmt.Fprintln(s.app.stdout, fate(p))
+	}
 }
 
 // end puts out the last line for machines and turns the code into the command's error.
@@ -157,5 +162,3 @@ func (s *session) end(outcome string, code int) error {
 	}
 	return said(code)
 }
-
-func keptText(*bootstrap.Plan) string { return "" }

@@ -22,6 +22,7 @@ func (a *app) planCommand() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, s.close()) }()
+			s.patience = firstBoot
 			plan, report := s.engine.Plan(cmd.Context(), s.spec, bootstrap.Intent{Verb: bootstrap.VerbConverge})
 			s.out.report(report)
 			if plan == nil {

@@ -3,18 +3,19 @@ package main
 import (
 	"errors"
 	"io"
+	"time"
 
 	"github.com/zkboot/zkboot/bootstrap"
 )
 
 // session is the work of one command with one site.
 type session struct {
-	app    *app
-	mode   string // of --output
-	spec   *bootstrap.Spec
-	engine *bootstrap.Engine
-	out    output
-	log    io.Closer
+	app      *app
+	spec     *bootstrap.Spec
+	engine   *bootstrap.Engine
+	out      output
+	log      io.Closer
+	patience time.Duration // with hosts that do not answer, where the spec says nothing
 }
 
 // newSession makes an engine that shows its progress in the given mode. Whoever opens a
@@ -27,10 +28,10 @@ func (a *app) newSession(mode string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{app: a, mode: mode, out: a.newOutput(mode), log: closer}
+	s := &session{app: a, out: a.newOutput(mode), log: closer, patience: standing}
 	s.engine = &bootstrap.Engine{Roles: a.roles, Open: a.open, Log: log, Events: s.out.event, Who: who()}
 	if s.engine.Open == nil {
-		s.engine.Open = s.ssh()
+		s.engine.Open = s.overSSH()
 	}
 	return s, nil
 }

@@ -7,6 +7,9 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/zkboot/zkboot/bootstrap/agent"
+	"github.com/zkboot/zkboot/bootstrap/ssh"
 )
 
 func (a *app) versionCommand() *cobra.Command {
@@ -16,13 +19,17 @@ func (a *app) versionCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			info, _ := debug.ReadBuildInfo()
-			return writeVersion(a.stdout, info)
+			agents, err := ssh.Embedded()
+			if err != nil {
+				return err
+			}
+			return writeVersion(a.stdout, info, agents)
 		},
 	}
 }
 
 // writeVersion prints a line for each part; what the build does not know is "unknown".
-func writeVersion(w io.Writer, info *debug.BuildInfo) error {
+func writeVersion(w io.Writer, info *debug.BuildInfo, agents []ssh.AgentBinary) error {
 	version, commit, state := "unknown", "unknown", ""
 	if info != nil {
 		if info.Main.Version != "" {
@@ -37,10 +44,14 @@ func writeVersion(w io.Writer, info *debug.BuildInfo) error {
 			}
 		}
 	}
-	_, err := fmt.Fprintf(w, "zkboot  %s\ncommit  %s%s\ngo      %s %s/%s\n%s",
-		version, commit, state, runtime.Version(), runtime.GOOS, runtime.GOARCH, agentLines())
-	return err
+	fmt.Fprintf(w, "zkboot    %s\ncommit    %s%s\ngo        %s %s/%s\nprotocol  %d\n",
+		version, commit, state, runtime.Version(), runtime.GOOS, runtime.GOARCH, agent.Protocol)
+	for _, b := range agents {
+		fmt.Fprintf(w, "agent     linux/%s %s\n", b.Arch, b.SHA256)
+	}
+	if len(agents) == 0 {
+		_, err := fmt.Fprintln(w, "agent     none embedded: this program serves hosts of its own architecture itself")
+		return err
+	}
+	return nil
 }
-
-// agentLines says what would be put on hosts.
-func agentLines() string { return "agent   none embedded\n" }
