@@ -1,0 +1,154 @@
+package zookeeper
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/zkboot/zkboot/bootstrap"
+)
+
+// Do implements bootstrap.Role.
+func (r Role) Do(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, st bootstrap.SiteStep) error {
+	if s.Ensemble == nil {
+		return fmt.Errorf("%s: this spec has no ensemble", st.Name)
+	}
+	switch st.Name {
+	case stepForm:
+		return form(ctx, s, h)
+	case stepRecover:
+		return recoverQuorum(ctx, s, h, st.Hosts)
+	case stepQuorumWithout:
+		return quorumWithout(ctx, s, h, st.Hosts)
+	case stepEveryone:
+		return everyone(ctx, s, h)
+	case stepCanary:
+		return canary(ctx, s, h)
+	}
+	return fmt.Errorf("the zookeeper role has no site step %q", st.Name)
+}
+
+// leftovers are the files of a server that started once and never saw a quorum. Nothing
+// can be lost with them, and a half-written one would keep it from starting.
+func (m member) leftovers() []string {
+	return []string{versionDir(m.data) + "/snapshot.0", versionDir(m.data) + "/acceptedEpoch", versionDir(m.data) + "/currentEpoch"}
+}
+
+// form gives every member the founding configuration and the marker that lets an empty
+// server vote, in parallel. The engine starts the units afterwards. It looks again first:
+// a member that has data or serves since the plan ends it before anything is changed.
+func form(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error {
+	ms := members(s)
+	states := make([]bootstrap.State, len(ms))
+	err := parallel(ctx, ms, func(ctx context.Context, i int, m member) (err error) {
+		states[i], err = m.empty(ctx, h)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return parallel(ctx, ms, func(ctx context.Context, i int, m member) error {
+		return h[m.host].Change(ctx, m.formation(states[i])...)
+	})
+}
+
+// empty looks at a member that is about to be formed.
+func (m member) empty(ctx context.Context, h bootstrap.Hosts) (bootstrap.State, error) {
+	host, ok := h[m.host]
+	if !ok {
+		return bootstrap.State{}, bootstrap.Finding{Severity: bootstrap.SeverityError, Host: m.host, Step: stepForm,
+			Text: "an ensemble is formed only when every member is reachable", Err: bootstrap.ErrUnreachable}
+	}
+	_, state, err := host.Look(ctx, m.formationIDs()...)
+	if err != nil {
+		return state, fmt.Errorf("%s: look before formation: %w", m.host, err)
+	}
+	v := m.look(bootstrap.Seen{State: state}, true)
+	if v.serving() || v.data != bootstrap.DataEmpty && v.data != bootstrap.DataPristine {
+		return state, bootstrap.Finding{Severity: bootstrap.SeverityError, Host: m.host, Step: stepForm, Hint: "plan again",
+			Text: fmt.Sprintf("expected an empty member, found data %q, mode %s", v.data, v.mode), Err: bootstrap.ErrRefused}
+	}
+	return state, nil
+}
+
+func (m member) formationIDs() []bootstrap.ID {
+	ids := []bootstrap.ID{m.observed(), bootstrap.NewID(bootstrap.KindUnit, m.unit)}
+	for _, f := range append(m.leftovers(), m.dynamic, m.zooCfg, initialize(m.dataLog)) {
+		ids = append(ids, bootstrap.NewID(bootstrap.KindFile, f))
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// formation lists the steps that make a member ready for its first start. They have no
+// owner: from here on these files are the server's own.
+func (m member) formation(have bootstrap.State) []bootstrap.Step {
+	var steps []bootstrap.Step
+	unit, there := have.Find(bootstrap.NewID(bootstrap.KindUnit, m.unit)).(bootstrap.Unit)
+	restart := there && unit.Running // it looks for a quorum in vain since an earlier attempt
+	stopped := unit
+	stopped.Running, stopped.Rev = false, ""
+	if restart {
+		steps = append(steps, bootstrap.Step{Action: bootstrap.ActionUpdate, Target: unit.ID(), Was: bootstrap.Thing{Resource: unit}, Want: bootstrap.Thing{Resource: stopped}})
+	}
+	for _, f := range m.leftovers() {
+		id := bootstrap.NewID(bootstrap.KindFile, f)
+		if was := have.Find(id); was != nil {
+			steps = append(steps, bootstrap.Step{Action: bootstrap.ActionDelete, Target: id, Was: bootstrap.Thing{Resource: was}})
+		}
+	}
+	if z, ok := m.seen(have); ok && z.Properties["dynamicConfigFile"] != m.dynamic {
+		fresh := m.zooCfgFile()
+		fresh.Keep = nil // its live value belongs to an ensemble whose data is gone on every member
+		steps = append(steps, put(have, fresh))
+	}
+	steps = append(steps,
+		put(have, bootstrap.File{Path: m.dynamic, Content: founding(m.spec).String(), Mode: 0o640, Owner: account, Group: account}),
+		put(have, bootstrap.File{Path: initialize(m.dataLog), Mode: 0o640, Owner: account, Group: account}))
+	if restart {
+		steps = append(steps, bootstrap.Step{Action: bootstrap.ActionUpdate, Target: unit.ID(), Was: bootstrap.Thing{Resource: stopped}, Want: bootstrap.Thing{Resource: unit}})
+	}
+	return steps
+}
+
+// put is the step that writes a file over whatever was seen there.
+func put(have bootstrap.State, f bootstrap.File) bootstrap.Step {
+	was := have.Find(f.ID())
+	st := bootstrap.Step{Action: bootstrap.ActionCreate, Target: f.ID(), Was: bootstrap.Thing{Resource: was}, Want: bootstrap.Thing{Resource: f}}
+	if was != nil {
+		st.Action = bootstrap.ActionUpdate
+	}
+	return st
+}
+
+// recoverQuorum prepares stopped members for a start: one that lost its configuration
+// directory but not its data gets the list of members anew.
+func recoverQuorum(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, hosts []string) error {
+	ms := slices.DeleteFunc(members(s), func(m member) bool { return !slices.Contains(hosts, m.host) })
+	return parallel(ctx, ms, func(ctx context.Context, _ int, m member) error {
+		host, ok := h[m.host]
+		if !ok {
+			return fmt.Errorf("%s: %w", m.host, bootstrap.ErrUnreachable)
+		}
+		_, have, err := host.Look(ctx, m.formationIDs()...)
+		if err != nil {
+			return fmt.Errorf("%s: look before the start: %w", m.host, err)
+		}
+		if z, ok := m.seen(have); ok && z.Dynamic != "" {
+			return nil
+		}
+		f := bootstrap.File{Path: m.dynamic, Content: founding(s).String(), Mode: 0o640, Owner: account, Group: account}
+		return host.Change(ctx, put(have, f))
+	})
+}
+
+// parallel works on all members at once and waits for all; the first error wins.
+func parallel(ctx context.Context, ms []member, work func(ctx context.Context, i int, m member) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for i, m := range ms {
+		g.Go(func() error { return work(ctx, i, m) })
+	}
+	return g.Wait()
+}

@@ -1,0 +1,263 @@
+package zookeeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zkboot/zkboot/bootstrap"
+)
+
+// pollEvery is how often a gate looks again. A look is one round trip a member.
+const pollEvery = 500 * time.Millisecond
+
+// errDiverged ends a gate at once: waiting does not heal it.
+var errDiverged = errors.New("members hold different data")
+
+// quorumWithout waits until the others have a quorum among themselves, so that the member
+// whose turn it is can be missed.
+func quorumWithout(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, hosts []string) error {
+	if len(hosts) != 1 {
+		return fmt.Errorf("%s: want one host, found %d", stepQuorumWithout, len(hosts))
+	}
+	if _, ok := memberOn(s, hosts[0]); !ok {
+		return fmt.Errorf("%s: %s is no member", stepQuorumWithout, hosts[0])
+	}
+	return await(ctx, s, h, stepQuorumWithout, func(vs []view) error { return canMiss(vs, hosts[0]) })
+}
+
+// canMiss says why a member cannot be missed now, or nil. A single voter never can be
+// missed, and there is no other way to change it.
+func canMiss(vs []view, host string) error {
+	all, quorum := voters(membersOf(vs))
+	if all == 1 {
+		return nil
+	}
+	var healthy []string
+	for _, v := range vs {
+		if v.host != host && v.votes() {
+			healthy = append(healthy, v.host)
+		}
+	}
+	if len(healthy) >= quorum {
+		return nil
+	}
+	for _, v := range vs {
+		if v.host != host && v.voter && !v.votes() {
+			return gateError(stepQuorumWithout, v, "repair "+v.host+" first: `systemctl status "+v.unit+"`",
+				"expected %d voters of %d besides %s, found %d (%s); %s does not vote (%s)",
+				quorum, all, host, len(healthy), strings.Join(healthy, ", "), v.host, v.condition())
+		}
+	}
+	return nil
+}
+
+// condition tells in a few words what is known of a server.
+func (v view) condition() string {
+	switch {
+	case v.err != nil:
+		return v.err.Error()
+	case !v.serving() && v.z.Err != "":
+		return "down: " + v.z.Err
+	case !v.serving():
+		return "down: " + strings.TrimSpace(firstOf(v.z.Srvr, "no answer"))
+	case v.zab.answered:
+		return fmt.Sprintf("%s, voting=%t, %s", v.mode, v.zab.Voting, v.zab.State)
+	}
+	return v.mode
+}
+
+func firstOf(a, b string) string {
+	if strings.TrimSpace(a) != "" {
+		return a
+	}
+	return b
+}
+
+func gateError(step string, v view, hint, format string, args ...any) error {
+	return bootstrap.Finding{Severity: bootstrap.SeverityError, Host: v.host, Step: step, Hint: hint,
+		Text: fmt.Sprintf(format, args...), Err: bootstrap.ErrRefused}
+}
+
+// everyone waits until every member serves, votes, is in sync and holds the same data.
+func everyone(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error {
+	return await(ctx, s, h, stepEveryone, together)
+}
+
+// together says what keeps the ensemble from being whole, or nil.
+func together(vs []view) error {
+	for _, check := range []func([]view) error{allServe, oneLeader, allSynced, sameConfig, sameData} {
+		if err := check(vs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func allServe(vs []view) error {
+	for _, v := range vs {
+		journal := "look at `journalctl -u " + v.unit + "` on the host"
+		switch {
+		case !v.serving():
+			return gateError(stepEveryone, v, journal, "expected a serving member, found %s", v.condition())
+		case v.voter && !v.votes():
+			return gateError(stepEveryone, v, journal, "expected a voting member in broadcast, found %s", v.condition())
+		case !v.voter && v.mode != modeObserver:
+			return gateError(stepEveryone, v, journal, "expected an observer, found %s", v.condition())
+		}
+	}
+	return nil
+}
+
+func oneLeader(vs []view) error {
+	switch found := leaders(vs); len(found) {
+	case 1:
+		return nil
+	case 0:
+		return gateError(stepEveryone, vs[0], "look at the elections in the journals of all members", "expected one leader, found none")
+	default:
+		return gateError(stepEveryone, found[1], "stop it before anybody writes to it: `systemctl stop "+found[1].unit+"`",
+			"expected one leader, found %s", strings.Join(hostsOf(membersOf(found)), " and "))
+	}
+}
+
+// allSynced asks the leader, who alone knows who follows.
+func allSynced(vs []view) error {
+	lead := leaders(vs)[0]
+	all, _ := voters(membersOf(vs))
+	for _, want := range []struct {
+		key   string
+		value int
+	}{{"zk_synced_followers", all - 1}, {"zk_synced_observers", len(vs) - all}, {"zk_pending_syncs", 0}} {
+		got, ok := lead.mntr(want.key)
+		if !ok || int(got) != want.value {
+			return gateError(stepEveryone, lead, "wait until the followers have caught up; look at the leader's journal",
+				"expected %s of %d, found %s", want.key, want.value, firstOf(lead.z.Mntr[want.key], "no figure"))
+		}
+	}
+	return nil
+}
+
+// sameConfig compares what the members say about who votes. A silent AdminServer is no
+// witness.
+func sameConfig(vs []view) error {
+	var first *view
+	for _, v := range vs {
+		if len(v.config) == 0 {
+			continue
+		}
+		if first == nil {
+			first = &v
+			continue
+		}
+		if diffs := Differences(Dynamic{Servers: v.config}, Dynamic{Servers: first.config}); len(diffs) > 0 {
+			return gateError(stepEveryone, v, "wait for the reconfig to reach every member",
+				"expected the voters that %s sees, found others (%s)", first.host, strings.Join(diffs, "; "))
+		}
+	}
+	return nil
+}
+
+// sameData compares digests of the data tree at the latest zxid that all members have one
+// for; they keep one every 128 transactions. Where there is none yet, zxid and number of
+// znodes have to be equal, which they are once the ensemble is quiet.
+func sameData(vs []view) error {
+	for _, v := range vs {
+		if n, ok := v.mntr("zk_digest_mismatches_count"); ok && n > 0 {
+			return diverged(v, "expected no digest mismatch, found %.0f", n)
+		}
+	}
+	if zxid, ok := commonDigest(vs); ok {
+		for _, v := range vs[1:] {
+			if v.digests[zxid] != vs[0].digests[zxid] {
+				return diverged(v, "at zxid 0x%x expected the digest %x of %s, found %x", zxid, vs[0].digests[zxid], vs[0].host, v.digests[zxid])
+			}
+		}
+		return nil
+	}
+	lead := leaders(vs)[0]
+	for _, v := range vs {
+		// A leader counts its election as transaction 0 of its epoch; the others stay at
+		// their last one until the first write.
+		young := counter(lead.zxid) == 0 && epoch(v.zxid) < epoch(lead.zxid)
+		if v.zxid != lead.zxid && !young || v.nodes != lead.nodes {
+			return gateError(stepEveryone, v, "run it again when fewer clients write", "expected zxid 0x%x and %d znodes as on the leader %s, found 0x%x and %d",
+				lead.zxid, lead.nodes, lead.host, v.zxid, v.nodes)
+		}
+	}
+	return nil
+}
+
+func diverged(v view, format string, args ...any) error {
+	return bootstrap.Finding{Severity: bootstrap.SeverityError, Host: v.host, Step: stepEveryone, Err: errDiverged,
+		Text: errDiverged.Error() + ": " + fmt.Sprintf(format, args...),
+		Hint: "never restart it as it is (ZOOKEEPER-4882): stop it, wipe both version-2 directories and let it join again"}
+}
+
+// commonDigest returns the latest zxid that every member has a digest for.
+func commonDigest(vs []view) (uint64, bool) {
+	zxids := slices.SortedFunc(maps.Keys(vs[0].digests), func(a, b uint64) int {
+		if a > b {
+			return -1
+		}
+		return 1
+	})
+	for _, z := range zxids {
+		if !slices.ContainsFunc(vs, func(v view) bool { _, ok := v.digests[z]; return !ok }) {
+			return z, true
+		}
+	}
+	return 0, false
+}
+
+// await looks at all members until check has nothing to say, the patience of the spec is
+// at its end, or the data has diverged. The error is what check said last.
+func await(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, step string, check func([]view) error) error {
+	wait := patience(s)
+	bounded, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	var last error
+	for {
+		vs := survey(bounded, s, h)
+		if bounded.Err() == nil { // else the look was cut short and says nothing
+			last = check(vs)
+		}
+		if last == nil && bounded.Err() == nil || errors.Is(last, errDiverged) {
+			return last
+		}
+		select {
+		case <-ticker.C:
+		case <-bounded.Done():
+			switch {
+			case ctx.Err() != nil:
+				return fmt.Errorf("%s: %w", step, ctx.Err())
+			case last == nil:
+				last = fmt.Errorf("%s: no answer", step)
+			}
+			return fmt.Errorf("not within %s: %w", wait, last)
+		}
+	}
+}
+
+// survey looks at all members at once. A host that does not answer is a view with an error.
+func survey(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) []view {
+	ms := members(s)
+	out := make([]view, len(ms))
+	_ = parallel(ctx, ms, func(ctx context.Context, i int, m member) error {
+		host, ok := h[m.host]
+		if !ok {
+			out[i] = m.look(bootstrap.Seen{}, false)
+			return nil
+		}
+		_, state, err := host.Look(ctx, m.observed(), bootstrap.NewID(bootstrap.KindUnit, m.unit))
+		out[i] = m.look(bootstrap.Seen{State: state, Err: err}, true)
+		return nil // one that does not answer must not cut the others short
+	})
+	return out
+}
