@@ -1,0 +1,213 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zkboot/zkboot/bootstrap"
+)
+
+const (
+	// unitSettle bounds the wait for a started unit to show its own revision. Until
+	// execve the main process has the environment of systemd.
+	unitSettle = 10 * time.Second
+	unitPoll   = 50 * time.Millisecond
+	// journalLines is how much of a unit's journal an error carries.
+	journalLines = 20
+)
+
+// applyUnits writes or removes the files of the whole run, reloads systemd once, and
+// then starts, restarts or stops one unit after the other.
+func (m *machine) applyUnits(ctx context.Context, w work) error {
+	names := make([]string, len(w.steps))
+	for i, s := range w.steps {
+		names[i] = s.Target.Name()
+	}
+	status, err := m.statuses(ctx, names)
+	if err != nil {
+		return w.broke(0, err)
+	}
+	if w.deletes {
+		return m.deleteUnits(ctx, w, status)
+	}
+	for i, s := range w.steps {
+		want, _ := s.Want.Resource.(bootstrap.Unit)
+		if err := m.putUnitFile(ctx, want, status[want.Name]); err != nil {
+			return w.broke(i, err)
+		}
+	}
+	// Also when no file changed: a crash may have come between a write and its reload.
+	if err := m.systemctl(ctx, "daemon-reload"); err != nil {
+		return w.broke(0, err)
+	}
+	for i, s := range w.steps {
+		want, _ := s.Want.Resource.(bootstrap.Unit)
+		if err := m.setUnit(ctx, want, w.note); err != nil {
+			return w.broke(i, err)
+		}
+	}
+	return nil
+}
+
+func (m *machine) systemctl(ctx context.Context, args ...string) error {
+	_, err := m.run(ctx, append([]string{"systemctl"}, args...)...)
+	return err
+}
+
+// putUnitFile writes the file when it differs. A unit that is active without a process
+// is stopped first, because nothing but its file tells with which revision it runs.
+func (m *machine) putUnitFile(ctx context.Context, want bootstrap.Unit, st unitStatus) error {
+	content, err := m.unitFile(want.Name)
+	if err != nil || string(content) == want.Content {
+		return err
+	}
+	if content != nil && st.active == "active" && st.pid == 0 {
+		if err := m.systemctl(ctx, "stop", "--", want.Name); err != nil {
+			return m.unitFailure(ctx, want.Name, err)
+		}
+	}
+	if want.Content == "" { // the unit of a package comes back from behind ours
+		if err := m.systemctl(ctx, "disable", "--", want.Name); err != nil {
+			return err
+		}
+		return m.deleteFile(unitPath(want.Name))
+	}
+	return m.write(unitPath(want.Name), []byte(want.Content),
+		rights{mode: 0o644, owner: strconv.Itoa(os.Geteuid()), group: strconv.Itoa(os.Getegid())})
+}
+
+// setUnit enables or disables one unit and sees to it that it runs, with the wanted
+// revision, or does not.
+func (m *machine) setUnit(ctx context.Context, want bootstrap.Unit, note func(string)) error {
+	status, err := m.statuses(ctx, []string{want.Name})
+	if err != nil {
+		return err
+	}
+	st := status[want.Name]
+	switch enabled := st.file == "enabled"; {
+	case want.Enabled && !enabled && linked(st.file):
+		return fmt.Errorf("unit %s cannot be enabled: it is %s, its file has no [Install] section", want.Name, st.file)
+	case want.Enabled && !enabled:
+		err = m.systemctl(ctx, "enable", "--", want.Name)
+	case !want.Enabled && enabled:
+		err = m.systemctl(ctx, "disable", "--", want.Name)
+	}
+	if err != nil {
+		return err
+	}
+	rev, alive := m.liveRev(st, want.Content)
+	running := st.active == "active" && alive
+	switch {
+	case want.Running && running && rev == want.Rev:
+		return nil
+	case want.Running:
+		return m.startUnit(ctx, want, running, note)
+	case st.active != "inactive" && st.active != "failed":
+		note("stopping " + want.Name)
+		if err := m.systemctl(ctx, "stop", "--", want.Name); err != nil {
+			return m.unitFailure(ctx, want.Name, err)
+		}
+	}
+	return nil
+}
+
+// startUnit waits for systemd's job and then for the revision to show: a simple service
+// whose program dies at once counts as started too.
+func (m *machine) startUnit(ctx context.Context, want bootstrap.Unit, running bool, note func(string)) error {
+	if running {
+		note("restarting " + want.Name)
+	} else {
+		note("starting " + want.Name)
+		// A unit that crashed too often is not started before its counter is reset. One
+		// that systemd has not loaded has no counter, which is an error of no interest.
+		if err := m.systemctl(ctx, "reset-failed", "--", want.Name); err != nil && ctx.Err() != nil {
+			return err
+		}
+	}
+	// restart starts what is stopped, and ends a wait for an automatic restart.
+	if err := m.systemctl(ctx, "restart", "--", want.Name); err != nil {
+		return m.unitFailure(ctx, want.Name, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, unitSettle)
+	defer cancel()
+	tick := time.NewTicker(unitPoll)
+	defer tick.Stop()
+	for {
+		status, err := m.statuses(ctx, []string{want.Name})
+		if err != nil {
+			return m.unitFailure(context.WithoutCancel(ctx), want.Name, err)
+		}
+		st := status[want.Name]
+		rev, alive := m.liveRev(st, want.Content)
+		if st.active == "active" && alive && rev == want.Rev {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return m.unitFailure(context.WithoutCancel(ctx), want.Name,
+				fmt.Errorf("unit %s: want it active with ZKBOOT_REV=%s, it is %s with %q", want.Name, want.Rev, st.active, rev))
+		case <-tick.C:
+		}
+	}
+}
+
+// unitFailure adds the end of the unit's journal to an error.
+func (m *machine) unitFailure(ctx context.Context, name string, err error) error {
+	log, logErr := m.run(ctx, "journalctl", "--no-pager", "--quiet", "--output=cat", "--lines="+strconv.Itoa(journalLines), "--unit="+name)
+	log = strings.TrimSpace(log)
+	if logErr != nil || log == "" {
+		return err
+	}
+	return fmt.Errorf("%w\nlast lines of the journal of %s:\n%s", err, name, redact(lastLines(log, journalLines)))
+}
+
+// deleteUnits stops and disables each unit before its file goes: without the file
+// systemctl disable does not find what to unlink.
+func (m *machine) deleteUnits(ctx context.Context, w work, status map[string]unitStatus) error {
+	for i, s := range w.steps {
+		name := s.Target.Name()
+		w.note("stopping " + name)
+		if err := m.deleteUnit(ctx, name, status[name]); err != nil {
+			return w.broke(i, err)
+		}
+	}
+	if err := m.systemctl(ctx, "daemon-reload"); err != nil {
+		return w.broke(0, err)
+	}
+	for _, s := range w.steps {
+		// Fails for every unit that has not failed; a left-over mark harms nobody.
+		if err := m.systemctl(ctx, "reset-failed", "--", s.Target.Name()); err != nil && ctx.Err() != nil {
+			return w.broke(0, err)
+		}
+	}
+	return nil
+}
+
+func (m *machine) deleteUnit(ctx context.Context, name string, st unitStatus) error {
+	_, err := os.Lstat(m.under(unitPath(name)))
+	ours := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if !ours && st.file != "" {
+		return nil // systemd has a file of a package for it, which is not ours to stop
+	}
+	if st.load != "not-found" || st.active != "inactive" {
+		if err := m.systemctl(ctx, "stop", "--", name); err != nil {
+			return m.unitFailure(ctx, name, err)
+		}
+	}
+	if !ours {
+		return nil
+	}
+	if err := m.systemctl(ctx, "disable", "--", name); err != nil {
+		return err
+	}
+	return m.deleteFile(unitPath(name))
+}
