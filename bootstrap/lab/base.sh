@@ -5,6 +5,7 @@
 # INCLUDE is separated by commas, PREFETCH by blanks.
 set -eu
 tree=$1 suite=$2 mirror=$3 security=$4 apt_conf=$5 resolv_conf=$6 include=$7 prefetch=$8
+umask 022
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 

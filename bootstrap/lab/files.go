@@ -59,7 +59,7 @@ func (s store) writeFiles(rec *record, l *Lab, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(rec.Dir, 0o755); err != nil {
+	if err := makeDir(rec.Dir); err != nil {
 		return err
 	}
 	for _, f := range files {
@@ -85,6 +85,36 @@ func (s store) writeFiles(rec *record, l *Lab, log *slog.Logger) error {
 		if err := renameio.WriteFile(path, f.data, f.mode); err != nil {
 			return err
 		}
+		if err := ownLike(path, rec.Dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeDir makes a directory and gives what it made to the owner of the one around it.
+func makeDir(dir string) error {
+	if ok, err := exists(dir); ok || err != nil {
+		return err
+	}
+	if err := makeDir(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	return ownLike(dir, filepath.Dir(dir))
+}
+
+// ownLike gives path to the owner of like: `sudo zkboot lab up` must write a key that the
+// user behind sudo can read.
+func ownLike(path, like string) error {
+	info, err := os.Stat(like)
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return os.Lchown(path, int(st.Uid), int(st.Gid))
 	}
 	return nil
 }

@@ -118,6 +118,20 @@ func (h *Host) Exec(ctx context.Context, argv ...string) (string, error) {
 	return string(out), nil
 }
 
+// Root opens the host's root directory as the host sees it, mounts included, to read and
+// write files without a process inside. The caller closes it.
+func (h *Host) Root() (*os.Root, error) {
+	pid, err := h.Leader()
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(fmt.Sprintf("/proc/%d/root", pid))
+	if err != nil {
+		return nil, h.errorf("root: %w", err)
+	}
+	return root, nil
+}
+
 // enter runs argv in the given namespaces of the host, with the environment of a login.
 func (h *Host) enter(ctx context.Context, stdin []byte, namespaces, argv []string) ([]byte, error) {
 	pid, err := h.Leader()

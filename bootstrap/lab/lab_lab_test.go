@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -210,7 +211,9 @@ func dial(t *testing.T, l *Lab, h *Host, user string) (*ssh.Client, error) {
 
 func TestHostIsAUsableServer(t *testing.T) {
 	name, dir := testLab(t, "h")
+	umask := syscall.Umask(0o077) // a careful administrator's must not show inside
 	l := mustUp(t, name, dir, 1, 0)
+	syscall.Umask(umask)
 	h := l.Hosts[0]
 
 	t.Run("ssh and sudo", func(t *testing.T) {
@@ -223,9 +226,9 @@ func TestHostIsAUsableServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := session.CombinedOutput("sudo -n id -u")
-		if err != nil || string(out) != "0\n" {
-			t.Errorf("sudo -n id -u: %q, %v", out, err)
+		out, err := session.CombinedOutput("cat /etc/hostname && sudo -n id -u")
+		if err != nil || string(out) != "zk1\n0\n" {
+			t.Errorf("hostname and sudo -n id -u: %q, %v", out, err)
 		}
 		if client, err := dial(t, l, h, "root"); err == nil {
 			client.Close()
@@ -255,6 +258,19 @@ func TestHostIsAUsableServer(t *testing.T) {
 		out := mustExec(t, h, "apt-get", "-y", "--no-install-recommends", "--no-download", "--simulate", "install", "libzookeeper-java", "openjdk-17-jre-headless")
 		if !strings.Contains(out, "Inst libzookeeper-java") {
 			t.Errorf("apt would not install libzookeeper-java from the packages that were fetched:\n%s", out)
+		}
+	})
+	t.Run("files from outside", func(t *testing.T) {
+		root, err := h.Root()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		if err := root.WriteFile("var/lib/zookeeper/myid", []byte("1\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := mustExec(t, h, "cat", "/var/lib/zookeeper/myid"); got != "1" {
+			t.Errorf("inside: %q", got)
 		}
 	})
 	t.Run("exec", func(t *testing.T) {

@@ -22,8 +22,6 @@ import (
 // and home routers rarely use.
 var subnets = netip.MustParsePrefix("10.231.0.0/16")
 
-const forwardFile = "/proc/sys/net/ipv4/ip_forward"
-
 // bridgeName derives the name of a lab's bridge. Linux allows 15 bytes; a longer name is
 // cut and told apart by a hash.
 func bridgeName(lab string) string {
@@ -171,7 +169,7 @@ func (s store) enableForwarding(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	was, err := os.ReadFile(forwardFile)
+	was, err := os.ReadFile(s.forward)
 	if err != nil {
 		return err
 	}
@@ -181,7 +179,7 @@ func (s store) enableForwarding(ctx context.Context) error {
 	if err := renameio.WriteFile(s.forwardingWas(), was, 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(forwardFile, []byte("1\n"), 0)
+	return os.WriteFile(s.forward, []byte("1\n"), 0)
 }
 
 // restoreForwarding undoes enableForwarding; the caller holds the lock of all labs.
@@ -192,7 +190,7 @@ func (s store) restoreForwarding() error {
 	} else if err != nil {
 		return err
 	}
-	if err := os.WriteFile(forwardFile, was, 0); err != nil {
+	if err := os.WriteFile(s.forward, was, 0); err != nil {
 		return err
 	}
 	return os.Remove(s.forwardingWas())

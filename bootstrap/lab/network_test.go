@@ -2,6 +2,7 @@ package lab
 
 import (
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -76,4 +77,41 @@ func TestRules(t *testing.T) {
 	golden(t, "rules.nft", []byte(rules("a-b", netip.MustParsePrefix("10.231.7.0/24"))))
 	golden(t, "isolate-all.nft", []byte(isolation(nil)))
 	golden(t, "isolate-peers.nft", []byte(isolation([]netip.Addr{netip.MustParseAddr("10.231.7.12"), netip.MustParseAddr("10.231.7.13")})))
+}
+
+// The first lab turns forwarding on, the last one puts it back; a machine that forwarded
+// before keeps forwarding.
+func TestForwardingIsPutBack(t *testing.T) {
+	for _, was := range []string{"0\n", "1\n"} {
+		s := testStore(t)
+		if err := os.MkdirAll(s.root, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		set := func(v string) {
+			if err := os.WriteFile(s.forward, []byte(v), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		is := func(when, want string) {
+			if got, err := os.ReadFile(s.forward); err != nil || string(got) != want {
+				t.Errorf("from %q, %s: %q, %v; want %q", was, when, got, err, want)
+			}
+		}
+		set(was)
+		for range 2 { // two labs
+			if err := s.enableForwarding(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			is("with labs", "1\n")
+		}
+		if err := s.restoreForwarding(); err != nil {
+			t.Fatal(err)
+		}
+		is("after the last", was)
+		set("1\n")
+		if err := s.restoreForwarding(); err != nil { // somebody else's setting by now
+			t.Fatal(err)
+		}
+		is("later", "1\n")
+	}
 }

@@ -46,7 +46,7 @@ func (s store) prepareHost(rec *record, host string, clientKey []byte) error {
 
 func populate(dir string, rec *record, host string, clientKey []byte) error {
 	for _, sub := range []string{"upper", "work", "root", "zookeeper", "zookeeper-log"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+		if err := mkdirs(dir, sub); err != nil {
 			return err
 		}
 	}
@@ -86,14 +86,31 @@ func populate(dir string, rec *record, host string, clientKey []byte) error {
 	return os.Chmod(filepath.Join(dir, "upper/home", login, ".ssh"), 0o700)
 }
 
+// mkdirs makes root/path with mode 0755 all the way, whatever the umask: a host shows the
+// modes of its upper directory, and nobody but root lives behind an /etc of 0700.
+func mkdirs(root, path string) error {
+	if err := os.MkdirAll(filepath.Join(root, path), 0o755); err != nil {
+		return err
+	}
+	for dir := path; dir != "."; dir = filepath.Dir(dir) {
+		if err := os.Chmod(filepath.Join(root, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writeOwned writes root/path and gives it, and the directories below home/ that lead to
 // it, to uid.
 func writeOwned(root, path string, data []byte, mode fs.FileMode, uid int) error {
 	file := filepath.Join(root, path)
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+	if err := mkdirs(root, filepath.Dir(path)); err != nil {
 		return err
 	}
 	if err := os.WriteFile(file, data, mode); err != nil {
+		return err
+	}
+	if err := os.Chmod(file, mode); err != nil { // the umask again
 		return err
 	}
 	if uid == 0 {

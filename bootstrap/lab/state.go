@@ -15,12 +15,13 @@ import (
 
 // store is where labs and trees lie. Tests use one of their own.
 type store struct {
-	root  string // one directory per lab
-	cache string // base trees, one per recipe
+	root    string // one directory per lab
+	cache   string // base trees, one per recipe
+	forward string // the kernel's switch for forwarding
 }
 
 func system() store {
-	return store{root: "/var/lib/zkboot/lab", cache: "/var/cache/zkboot/lab"}
+	return store{root: "/var/lib/zkboot/lab", cache: "/var/cache/zkboot/lab", forward: "/proc/sys/net/ipv4/ip_forward"}
 }
 
 func (s store) labDir(lab string) string        { return filepath.Join(s.root, lab) }

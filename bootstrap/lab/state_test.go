@@ -18,7 +18,7 @@ import (
 func testStore(t *testing.T) store {
 	t.Helper()
 	dir := t.TempDir()
-	return store{root: filepath.Join(dir, "lib"), cache: filepath.Join(dir, "cache")}
+	return store{root: filepath.Join(dir, "lib"), cache: filepath.Join(dir, "cache"), forward: filepath.Join(dir, "ip_forward")}
 }
 
 func mainRecord() *record {

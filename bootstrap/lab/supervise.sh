@@ -4,6 +4,7 @@
 # usage: supervise.sh LAB HOST BASE DIR BRIDGE
 set -eu
 lab=$1 host=$2 base=$3 dir=$4 bridge=$5
+umask 022
 
 # A cgroup of its own in every hierarchy: two systemd instances in one cgroup kill each
 # other's services. cpuset (v1) takes no process before it is configured; nothing needs it.
