@@ -49,7 +49,7 @@ func TestRunOnARealDisk(t *testing.T) {
 	if f.Paced.Samples != 5 || len(f.Sizes) != len(probeSizes) || f.Sizes[0].Samples == 0 {
 		t.Errorf("paced %+v, sizes %+v", f.Paced, f.Sizes)
 	}
-	if r.Jitter.Samples != 20 || r.Clock.IsZero() || len(said) == 0 {
+	if r.Steal == nil || r.Jitter.Samples != 20 || r.Clock.IsZero() || len(said) == 0 {
 		t.Errorf("jitter %+v, clock %v, progress %q", r.Jitter, r.Clock, said)
 	}
 	empty(t, dir)

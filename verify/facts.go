@@ -160,7 +160,7 @@ type Dir struct {
 	Source       string   `json:"source"`        // mount source, such as "/dev/vda1"
 	FSType       string   `json:"fs_type"`       // "ext4", "xfs", "overlay", ...
 	Options      []string `json:"options"`       // mount and super block options
-	FreeBytes    uint64   `json:"free_bytes"`    // for root
+	FreeBytes    uint64   `json:"free_bytes"`    // for a user who is not root
 	TotalInodes  uint64   `json:"total_inodes"`  // 0 where the file system has no fixed number
 	FreeInodes   uint64   `json:"free_inodes"`   // of TotalInodes
 	Device       string   `json:"device"`        // whole disk below, such as "vda"; "" where there is not exactly one

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"time"
 )
 
@@ -162,13 +163,14 @@ type probe struct {
 }
 
 // run fills the figures of r. A disk error ends it and is kept in r; the error
-// it returns is of the probe or of ctx.
+// it returns is of the probe, of ctx, or that somebody else filled the disk.
 func (p probe) run(ctx context.Context, q FsyncQuery, r *FsyncResult) error {
 	phases := []func(context.Context, FsyncQuery, *FsyncResult) error{p.closed, p.paced, p.interference, p.sizes}
 	for _, phase := range phases {
 		err := phase(ctx, q, r)
 		var disk *syncError
-		if errors.As(err, &disk) {
+		full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+		if errors.As(err, &disk) && !full {
 			r.SyncError = disk.Error()
 			return nil
 		}
@@ -195,12 +197,7 @@ func (p probe) closed(ctx context.Context, q FsyncQuery, r *FsyncResult) error {
 	}
 	r.OpsPerSecond = float64(r.Samples) / elapsed.Seconds()
 	if after, ok := p.counters(); known && ok {
-		writes := float64(after.writes-before.writes) / float64(r.Samples)
-		r.Writes = &writes
-		if after.hasFlushes {
-			flushes := float64(after.flushes-before.flushes) / float64(r.Samples)
-			r.Flushes = &flushes
-		}
+		r.Writes, r.Flushes = after.perOp(before, r.Samples)
 	}
 	if after, ok := p.stalled(); psi && ok {
 		share := 100 * (after - stalled).Seconds() / elapsed.Seconds()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,11 +193,19 @@ func TestInterferenceAndSizes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &slowDisk{took: time.Millisecond}
 		p := d.probe(t)
-		ended := false
+		var busy, ended atomic.Bool
+		fast := p.log.sync
+		p.log.sync = func() error {
+			if busy.Load() {
+				time.Sleep(3 * time.Millisecond)
+			}
+			return fast()
+		}
 		p.disturb = func(ctx context.Context) error {
-			d.took = 4 * time.Millisecond // the disk is busy with somebody else
+			busy.Store(true)
 			<-ctx.Done()
-			d.took, ended = time.Millisecond, true
+			busy.Store(false)
+			ended.Store(true)
 			return ctx.Err()
 		}
 		q := FsyncQuery{
@@ -206,7 +216,7 @@ func TestInterferenceAndSizes(t *testing.T) {
 		if err := p.run(t.Context(), q, &r); err != nil {
 			t.Fatal(err)
 		}
-		if !ended {
+		if !ended.Load() {
 			t.Error("the disturbing writer was not stopped")
 		}
 		if r.Interference == nil || !near(r.Interference.Ratio, 4) {
@@ -232,6 +242,15 @@ func TestProbeKeepsWhatItHas(t *testing.T) {
 			}
 			if r.Samples != 100 || r.SyncError != eio.Error() || r.Paced != nil {
 				t.Errorf("%d samples, error %q, paced %v; want 100, %q and no further phase", r.Samples, r.SyncError, r.Paced, eio)
+			}
+		})
+	})
+	t.Run("disk filled by somebody else", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			d := &slowDisk{took: time.Millisecond, broken: map[int]error{warmUpOps + 101: syscall.ENOSPC}}
+			var r FsyncResult
+			if err := d.probe(t).run(t.Context(), q, &r); !errors.Is(err, syscall.ENOSPC) || r.SyncError != "" {
+				t.Errorf("error %v, sync error %q; want a probe that could not go on, not a broken disk", err, r.SyncError)
 			}
 		})
 	})

@@ -8,11 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 )
 
 // fakeHost is a root directory made of files, and the programs it was told of.
@@ -256,4 +259,79 @@ func FuzzMounts(f *testing.F) {
 		}
 		options(m)
 	})
+}
+
+func TestPackageLock(t *testing.T) {
+	h := fakeHost(t, map[string]string{"/var/lib/dpkg/lock-frontend": ""}, nil)
+	var holder *Process
+	if err := h.readPackageLock(&holder); err != nil || holder != nil {
+		t.Fatalf("free lock: held by %v, %v", holder, err)
+	}
+	f, err := os.OpenFile(h.path("/var/lib/dpkg/lock-frontend"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	// A lock of the open file, because a process never blocks itself. Such
+	// locks have no process id, like those of another PID namespace.
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.readPackageLock(&holder); err != nil || holder == nil || holder.String() != unseen {
+		t.Errorf("held lock: %v, %v; want %q", holder, err, unseen)
+	}
+}
+
+func TestJavaAndCloudInit(t *testing.T) {
+	const home = "/usr/lib/jvm/java-21/"
+	for _, tt := range []struct {
+		name    string
+		release string
+		says    string
+		want    *Java
+		err     string
+	}{
+		{"release file", "JAVA_VERSION=\"21.0.1\"\n", "", &Java{home + "bin/java", "21.0.1", 21}, ""},
+		{"unreadable release file", "nothing\n", "openjdk version \"21.0.2\"\n", &Java{home + "bin/java", "21.0.2", 21}, ""},
+		{"broken program", "nothing\n", "!", nil, home + "bin/java -version: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := fakeHost(t, map[string]string{home + "bin/java": "", home + "release": tt.release}, nil)
+			h.run = func(_ context.Context, name string, args ...string) (string, error) {
+				if tt.says == "" || name != h.path(home+"bin/java") || !slices.Equal(args, []string{"-version"}) {
+					t.Errorf("ran %s %q", name, args)
+				}
+				if tt.says == "!" {
+					return "", exec.ErrNotFound
+				}
+				return tt.says, nil
+			}
+			var got *Java
+			err := h.readJava(t.Context(), &got)
+			if diff := cmp.Diff(tt.want, got); diff != "" || !strings.HasPrefix(errorText(err), tt.err) || (tt.err == "") != (err == nil) {
+				t.Errorf("%v (-want +got):\n%s", err, diff)
+			}
+		})
+	}
+	for file, want := range map[string]string{
+		"/etc/cloud/cloud-init.disabled": "disabled", "/run/cloud-init/status.json": "running", "/etc/hosts": "",
+	} {
+		var got string
+		if err := fakeHost(t, map[string]string{file: ""}, nil).readCloudInit(&got); err != nil || got != want {
+			t.Errorf("with %s cloud-init is %q, %v; want %q", file, got, err, want)
+		}
+	}
+}
+
+func TestStealSample(t *testing.T) {
+	h := fakeHost(t, map[string]string{"/proc/stat": procStat}, nil)
+	var c CPU
+	if err := h.readCPU(t.Context(), time.Millisecond, &c); err != nil || c.Steal != nil {
+		t.Errorf("between two equal readings steal is %v, %v; want none", c.Steal, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.readCPU(ctx, time.Hour, &c); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
 }

@@ -178,6 +178,9 @@ func judgeCloudInit(f Facts) Check {
 	return Finding(id, Pass, f.CloudInit, "")
 }
 
+// unseen stands for a process that exists but cannot be looked at.
+const unseen = "a process that cannot be seen"
+
 func judgePackageLock(f Facts) Check {
 	const id = "host.package_lock"
 	if c, missing := f.missing(id, "package_lock"); missing {
@@ -189,8 +192,12 @@ func judgePackageLock(f Facts) Check {
 	return Finding(id, Pass, "free", "")
 }
 
-// String names the process as errors and reports do.
+// String names the process as errors and reports do. One in another PID
+// namespace has neither name nor number here.
 func (p Process) String() string {
+	if p.Name == "" {
+		return unseen
+	}
 	if p.Unit == "" {
 		return fmt.Sprintf("%s (pid %d)", p.Name, p.PID)
 	}
@@ -394,7 +401,7 @@ func judgePorts(f Facts, n HostNeeds) Check {
 			if l.Port != want.Port || ours || !collides(l.Address, want.Address) {
 				continue
 			}
-			owner := "a process that cannot be seen"
+			owner := unseen
 			if l.Process != nil {
 				owner = l.Process.String()
 			}

@@ -20,10 +20,16 @@ type PortNeed struct {
 	Use     string `json:"use"`
 }
 
+// What a directory is used for.
+const (
+	UseLog  = "log"  // the transaction log: every write waits for its disk
+	UseData = "data" // snapshots, and the log where it has no directory of its own
+)
+
 // DirNeed is a directory for data.
 type DirNeed struct {
 	Path     string `json:"path"`
-	Use      string `json:"use"`       // "log", "data"
+	Use      string `json:"use"`       // UseLog, UseData, or any other word
 	MinBytes uint64 `json:"min_bytes"` // free; 0 leaves it to the limit disk.free
 	OwnMount bool   `json:"own_mount"` // must be a mount point, not a directory of the root file system
 }

@@ -187,6 +187,23 @@ func parseDiskstats(text, device string) (diskCounters, error) {
 	return diskCounters{}, fmt.Errorf("no device %q", device)
 }
 
+// perOp divides what happened since an earlier reading by n operations. A
+// figure is nil when it was not counted, or ran backwards as after a hot unplug.
+func (c diskCounters) perOp(before diskCounters, n int64) (writes, flushes *float64) {
+	per := func(now, then uint64) *float64 {
+		if now < then {
+			return nil
+		}
+		v := float64(now-then) / float64(n)
+		return &v
+	}
+	writes = per(c.writes, before.writes)
+	if c.hasFlushes && before.hasFlushes {
+		flushes = per(c.flushes, before.flushes)
+	}
+	return writes, flushes
+}
+
 // socket is a listening socket of /proc/net/tcp or tcp6.
 type socket struct {
 	addr  netip.AddrPort

@@ -93,6 +93,13 @@ func startSteal(ctx context.Context, q *StealQuery) func() (*StealResult, error)
 			}
 			readings = append(readings, now)
 		}
+		if len(readings) > 1 {
+			return // the rest of a second would be too short to be compared
+		}
+		var last cpuTimes
+		if last, err = thisHost().cpuTimes(); err == nil {
+			readings = append(readings, last)
+		}
 	})
 	return func() (*StealResult, error) {
 		close(done)
