@@ -31,7 +31,7 @@ type view struct {
 	zxid    uint64
 	nodes   int // znodes
 	zab     zabState
-	digests map[uint64]uint64 // of the data tree, by zxid
+	digests map[uint64]int64 // of the data tree, by zxid
 	config  []Server          // voting view
 }
 
@@ -150,11 +150,11 @@ func (v *view) readAdmin() {
 	var hash struct {
 		Digests []struct {
 			Zxid   uint64 `json:"zxid"`
-			Digest uint64 `json:"digest"`
+			Digest int64  `json:"digest"`
 		} `json:"digests"`
 	}
 	if v.admin("hash", &hash) {
-		v.digests = map[uint64]uint64{}
+		v.digests = map[uint64]int64{}
 		for _, d := range hash.Digests {
 			v.digests[d.Zxid] = d.Digest
 		}
