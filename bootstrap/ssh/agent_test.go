@@ -363,6 +363,16 @@ func TestStreamEnds(t *testing.T) {
 			}
 		}
 	})
+	t.Run("by closing the connection, although nobody reads", func(t *testing.T) {
+		c := h.dial(t, h.target(), Options{})
+		s, err := c.StartAgent(t.Context(), newAgent(t, greeting+"exec cat /dev/zero"))
+		must(t, err)
+		must(t, c.Close())
+		if _, err := io.Copy(io.Discard, s); err == nil || !strings.Contains(err.Error(), "connection lost") {
+			t.Errorf("error is %v", err)
+		}
+		// s is not closed: goleak sees that nothing of it is left all the same.
+	})
 	t.Run("when the connection is cut", func(t *testing.T) {
 		s := start(t, t.Context(), "exec cat")
 		echo(t, s)

@@ -44,9 +44,9 @@ func newConn(r *route, client *xssh.Client, jump *Conn) *Conn {
 	return c
 }
 
-// Close ends the connection and all streams on it, and then the connection to
-// the jump host. It returns when no goroutine is left. Closing twice, or
-// closing nil, is fine.
+// Close ends the connection, and with it all streams on it, and then the
+// connection to the jump host. Closing twice, or closing nil, is fine. Close the
+// streams first to let their agents end in order.
 func (c *Conn) Close() error {
 	if c == nil {
 		return nil

@@ -105,7 +105,7 @@ func (e *authError) Unwrap() error { return e.err }
 func (d *dialer) attempt(ctx context.Context) (*Conn, error) {
 	keys, err := newHostKeys(d.r)
 	if err != nil {
-		return nil, &localError{err}
+		return nil, unreadableRecord(err)
 	}
 	signers, agentConn, err := d.o.Keys.signers(ctx, d.r)
 	if err != nil {
@@ -153,7 +153,13 @@ func (d *dialer) recordError(err error) error {
 	if errors.As(err, &mismatch) {
 		return err
 	}
-	return &localError{fmt.Errorf("recording the host key: %w", err)}
+	return unreadableRecord(fmt.Errorf("recording the host key: %w", err))
+}
+
+// unreadableRecord is trouble with the files that say which key to expect.
+// There is no going on without them, and waiting does not mend them.
+func unreadableRecord(err error) error {
+	return &failure{kind: ErrHostKeyUnknown, cause: err, hint: "mend the file, or pin the key as host_key"}
 }
 
 // explain adds to a handshake error what only the attempt knows.
@@ -260,8 +266,8 @@ func (d *dialer) classify(err error) *failure {
 		inner   *failure
 	)
 	switch {
-	case errors.As(err, &hop) && errors.As(hop.Err, &inner): // from the jump host
-		return inner
+	case errors.As(err, &hop) && errors.As(hop.Err, &inner), errors.As(err, &inner):
+		return inner // classified already, by the jump host's dialler or by the attempt
 	case errors.As(err, &hostKey):
 		return &failure{kind: hostKey.Err, cause: err, hint: hostKeyHint(hostKey, d.r)}
 	case errors.As(err, &local):

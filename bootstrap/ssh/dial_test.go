@@ -30,7 +30,7 @@ func TestDialWaitsForFirstBoot(t *testing.T) {
 		set  func(*host)
 		says string
 	}{
-		"reset after the version line": {func(h *host) { h.resetFirst.Store(3) }, "connection reset"},
+		"reset after the version line": {func(h *host) { h.resetFirst.Store(3) }, "host cannot be reached: ssh: handshake failed"},
 		"authorized_keys comes late":   {func(h *host) { h.refuseFirst.Store(3) }, "no key is accepted"},
 		"first one and then the other": {func(h *host) { h.resetFirst.Store(1); h.refuseFirst.Store(1) }, "host cannot be reached"},
 	} {
@@ -126,7 +126,8 @@ func TestDialGivesUp(t *testing.T) {
 			"no known_hosts":    {func(x *Target) { x.KnownHostsFile = "/nonexistent/known_hosts" }, "known_hosts_file"},
 			"bad pin":           {func(x *Target) { x.HostKey = "rubbish" }, "host_key: line 1"},
 			"no address at all": {func(x *Target) { x.Name, x.Address = "", "" }, "neither an address nor a name"},
-			"bad record":        {func(x *Target) { x.AcceptNew = knownHostsFile(t, "rubbish") }, "known_hosts:1"},
+			"bad record":        {func(x *Target) { x.AcceptNew = knownHostsFile(t, "rubbish") }, "next: mend the file"},
+			"bad known_hosts":   {func(x *Target) { x.HostKey, x.KnownHostsFile = "", knownHostsFile(t, "rubbish") }, "known_hosts:1"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				target := h.target()

@@ -26,8 +26,8 @@ var (
 	// `zkboot hostkeys`) or somebody is in between.
 	ErrHostKeyMismatch = errors.New("host key is not the one on record")
 
-	// ErrHostKeyUnknown: nothing on record says which key the host has. Never
-	// retried. Compare the fingerprint with the provider's console and pin it.
+	// ErrHostKeyUnknown: nothing on record says which key the host has, or the
+	// record cannot be read or written. Never retried. Compare the fingerprint with the provider's console and pin it.
 	ErrHostKeyUnknown = errors.New("host key is unknown")
 
 	// ErrHostKeyRevoked: a known_hosts file marks the key @revoked, which

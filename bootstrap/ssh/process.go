@@ -15,6 +15,9 @@ import (
 	xssh "golang.org/x/crypto/ssh"
 )
 
+// errLost is how commands end whose connection has gone.
+var errLost = errors.New("connection lost")
+
 // command is what to run: argv through env, as root if asked, or else a line
 // that the login shell gets as it is.
 type command struct {
@@ -97,6 +100,13 @@ func (p *process) wire(ctx context.Context, line string) error {
 		_ = inR.CloseWithError(end)
 		<-fed
 		p.release()
+	}()
+	go func() { // Conn.Close must end a pump whose reader has gone away without closing
+		select {
+		case <-p.c.done:
+			p.kill(errLost)
+		case <-p.ended:
+		}
 	}()
 	p.unwatch = context.AfterFunc(ctx, func() { p.kill(context.Cause(ctx)) })
 	return nil
@@ -187,7 +197,7 @@ func (e *exitError) Error() string {
 		s = e.cause.Error()
 		var missing *xssh.ExitMissingError
 		if errors.As(e.cause, &missing) {
-			s = "connection lost"
+			s = errLost.Error()
 		}
 	}
 	return s + quoteRemote(e.stderr)
