@@ -122,7 +122,8 @@ func closedLoop(ctx context.Context, f logFile, l loop) (*timeline, time.Duratio
 // pacedLoop appends a record every interval and times each from the moment it
 // was due, not from when its turn came: one long stall then shows in every
 // record that had to wait behind it ("coordinated omission"). Records that are
-// still due at the end count with the time they have waited so far.
+// still due at the end count with the time they have waited so far. Being woken
+// a little late is not held against the disk: cpu.jitter measures that.
 func pacedLoop(ctx context.Context, f logFile, interval, duration time.Duration) (*histogram, error) {
 	record := randomBytes(recordBytes)
 	h := newHistogram()
@@ -131,7 +132,9 @@ func pacedLoop(ctx context.Context, f logFile, interval, duration time.Duration)
 	began := time.Now()
 	end := began.Add(duration)
 	for due := began; due.Before(end); due = due.Add(interval) {
-		if wait := time.Until(due); wait > 0 {
+		wait := time.Until(due)
+		woken := wait > 0
+		if woken {
 			timer.Reset(wait)
 			select {
 			case <-timer.C:
@@ -141,14 +144,19 @@ func pacedLoop(ctx context.Context, f logFile, interval, duration time.Duration)
 		if err := ctx.Err(); err != nil {
 			return h, err
 		}
-		if !time.Now().Before(end) {
+		now := time.Now()
+		if !now.Before(end) {
 			h.add(end.Sub(due))
 			continue
+		}
+		start := due
+		if woken && now.Sub(due) < interval {
+			start = now
 		}
 		if _, err := f.append(record); err != nil {
 			return h, &syncError{err}
 		}
-		h.add(time.Since(due))
+		h.add(time.Since(start))
 	}
 	return h, nil
 }

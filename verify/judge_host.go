@@ -294,7 +294,7 @@ func judgeJava(f Facts, n HostNeeds) Check {
 	switch {
 	case len(n.JavaMajor) == 0:
 		return Finding(id, NotApplicable, "", "no Java is wanted here")
-	case f.Java == nil && n.JavaComes:
+	case n.JavaComes && (f.Java == nil || !slices.Contains(n.JavaMajor, f.Java.Major)):
 		return Finding(id, Pass, "apply installs it", "")
 	case f.Java == nil:
 		if c, missing := f.missing(id, "java"); missing {

@@ -90,7 +90,7 @@ func judgeSpread(r FsyncResult, t Thresholds) Check {
 	}
 	limit := t.Limits["disk.fsync.p99"].Warn
 	slow := limit == nil || slices.ContainsFunc(r.Windows, func(w Window) bool { return w.P99 > *limit })
-	return forgive(t.Figure(id, ratio), slow)
+	return forgive(t.Figure(id, ratio), slow, "though no window is slow")
 }
 
 // interferenceFloor is the disturbed p99 above which a bad ratio is a failure.
@@ -103,13 +103,14 @@ func judgeInterference(r FsyncResult, t Thresholds) Check {
 	}
 	c := t.Figure(id, r.Interference.Ratio)
 	c.Text = fmt.Sprintf("%s (p99 %s beside a snapshot)", c.Text, formatFigure(unitMS, r.Interference.P99))
-	return forgive(c, r.Interference.P99 > interferenceFloor)
+	return forgive(c, r.Interference.P99 > interferenceFloor, "though still quick")
 }
 
-// forgive turns a failure into a warning unless it is serious.
-func forgive(c Check, serious bool) Check {
+// forgive turns a failure into a warning unless it is serious, and says why.
+func forgive(c Check, serious bool, why string) Check {
 	if c.Verdict == Fail && !serious {
 		c.Verdict = Warn
+		c.Why += ", " + why
 	}
 	return c
 }
@@ -230,5 +231,5 @@ func judgeApart(a, b Facts, t Thresholds) Check {
 		}
 		return Finding(id, Warn, "", mark.why)
 	}
-	return Finding(id, Pass, "", "")
+	return Finding(id, Pass, "different machines", "")
 }
