@@ -90,7 +90,6 @@ ZooKeeper ensemble on them and proves the result.
   zkboot verify    prove what stands`,
 		SilenceErrors: true, // run prints them, once
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 	}
 	root.PersistentFlags().StringVar(&a.logFile, "log-file", "", "append a JSON log to this file")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
