@@ -226,6 +226,7 @@ func (h *Host) Close() error {
 	if h.lock == nil {
 		return nil
 	}
+	h.store.tidy() // a run that was cut off may not have come to it
 	err := releaseLock(h.lock)
 	h.lock = nil
 	return err

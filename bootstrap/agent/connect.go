@@ -27,6 +27,8 @@ type ConnectOptions struct {
 	Blob BlobFunc
 	// Progress hears what a Change or a Probe is doing on the host; may be nil.
 	Progress func(string)
+
+	pace pace // shorter in tests
 }
 
 // Connect speaks to an agent on rw, whether or not its greeting has been taken off the
@@ -44,7 +46,7 @@ func Connect(ctx context.Context, rw io.ReadWriteCloser, o ConnectOptions) (boot
 		o.Progress = func(string) {}
 	}
 	stream := newGreeted(rw)
-	session, err := yamux.Client(stream, muxConfig())
+	session, err := yamux.Client(stream, muxConfig(o.pace))
 	if err != nil {
 		rw.Close()
 		return nil, err

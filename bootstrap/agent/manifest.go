@@ -206,22 +206,28 @@ func (s store) forget(owner bootstrap.Owner) error {
 	if err := s.remove(s.path(owner)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("manifest of %s: %w", owner, err)
 	}
+	s.tidy()
+	return nil
+}
+
+// tidy removes the directories when nothing is in them but leftovers of writes that
+// were cut off. It is best effort: an empty directory does no harm, and others may use
+// /etc/zkboot.
+func (s store) tidy() {
 	left, err := os.ReadDir(s.manifestDir())
 	if err != nil {
-		return nil // it is gone already
+		return // there is none
 	}
 	for _, f := range left {
 		if !strings.HasPrefix(f.Name(), ".") {
-			return nil
+			return
 		}
 	}
-	// Best effort: an empty directory does no harm, and others may use /etc/zkboot.
 	for _, f := range left {
 		_ = os.Remove(filepath.Join(s.manifestDir(), f.Name()))
 	}
 	_ = os.Remove(s.manifestDir())
 	_ = os.Remove(s.dir)
-	return nil
 }
 
 // writeDurable replaces a file so that after a crash the old or the new content is

@@ -17,13 +17,12 @@ import (
 // handshake; peers of different versions do not speak to each other.
 const Protocol = 1
 
-// keepAlive is how often each side asks whether the other is there, patience how long
-// it waits for an answer or for a write. Their sum is the silence after which an agent
-// ends.
-const (
-	keepAlive = 10 * time.Second
-	patience  = 20 * time.Second
-)
+// pace is how often a side asks whether the other is there, and how long it waits for
+// an answer or for a write. Their sum is the silence after which an agent ends.
+type pace struct{ ask, wait time.Duration }
+
+// usualPace stands where a pace is zero.
+func usualPace() pace { return pace{ask: 10 * time.Second, wait: 20 * time.Second} }
 
 // The methods. The operator calls all but blob, which the agent calls.
 const (
@@ -77,12 +76,15 @@ type blobArgs struct {
 
 // muxConfig is the same on both sides. Nothing is logged: what ends a session is
 // returned.
-func muxConfig() *yamux.Config {
+func muxConfig(p pace) *yamux.Config {
+	if p == (pace{}) {
+		p = usualPace()
+	}
 	c := yamux.DefaultConfig()
 	c.EnableKeepAlive = true
-	c.KeepAliveInterval = keepAlive
-	c.ConnectionWriteTimeout = patience
-	c.StreamOpenTimeout = patience
+	c.KeepAliveInterval = p.ask
+	c.ConnectionWriteTimeout = p.wait
+	c.StreamOpenTimeout = p.wait
 	c.StreamCloseTimeout = time.Minute
 	c.LogOutput = io.Discard
 	return c

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/yamux"
@@ -19,6 +20,8 @@ import (
 type ServeOptions struct {
 	// SHA256 of the agent's executable, 64 hex digits, for the greeting.
 	SHA256 string
+
+	pace pace // shorter in tests
 }
 
 // Serve offers h on rw until the other end closes it, goes silent for 30 seconds or
@@ -38,7 +41,7 @@ func serve(ctx context.Context, cancel context.CancelFunc, rw io.ReadWriteCloser
 	if _, err := io.WriteString(rw, greeting(o.SHA256)); err != nil {
 		return fmt.Errorf("greeting the operator: %w", err)
 	}
-	session, err := yamux.Server(rw, muxConfig())
+	session, err := yamux.Server(rw, muxConfig(o.pace))
 	if err != nil {
 		return err
 	}
@@ -54,12 +57,23 @@ func serve(ctx context.Context, cancel context.CancelFunc, rw io.ReadWriteCloser
 			calls.Go(func() { s.handle(ctx, stream) })
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.Is(err, io.EOF):
+		case gone(err):
 			return nil
 		default:
 			return fmt.Errorf("connection to the operator: %w", err)
 		}
 	}
+}
+
+// gone reports whether err is that of a stream that the other end has closed; which one
+// it is depends on whether a read, a write or yamux came upon it first.
+func gone(err error) bool {
+	for _, is := range []error{io.EOF, io.ErrClosedPipe, syscall.EPIPE, syscall.ECONNRESET, yamux.ErrSessionShutdown} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }
 
 type server struct {
