@@ -142,6 +142,7 @@ func (h *host) handle(c net.Conn) {
 	}
 	if h.resetFirst.Add(-1) >= 0 {
 		_, _ = io.WriteString(c, "SSH-2.0-booting\r\n")
+		_, _ = c.Read(make([]byte, 1)) // the client is in its handshake now
 		_ = c.(*net.TCPConn).SetLinger(0)
 		return
 	}
