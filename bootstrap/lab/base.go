@@ -33,6 +33,8 @@ type recipe struct {
 	Prefetch []string // downloaded into /var/cache/apt/archives, not installed
 }
 
+// newRecipe is Debian 12 with its security updates as of the day the tree is built, whatever
+// distribution the machine itself runs. Later updates are fetched by the hosts' own apt.
 func newRecipe() (recipe, error) {
 	conf, err := aptConf()
 	return recipe{
@@ -127,6 +129,8 @@ func (s store) ensureBase(ctx context.Context, key string, log *slog.Logger) (st
 	return tree, nil
 }
 
+// build runs base.sh in a directory of its own beside the tree, on the same file system, so
+// that the final rename is one step.
 func (s store) build(ctx context.Context, r recipe, tree string) error {
 	work, err := os.MkdirTemp(s.cache, buildPrefix)
 	if err != nil {

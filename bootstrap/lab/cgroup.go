@@ -13,10 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// cgroupRoot is where every distribution mounts cgroups: v2 itself, or a directory for each
+// v1 hierarchy and, when hybrid, v2 under "unified" (systemd's CGROUP_DELEGATION page).
+// supervise.sh joins <hierarchy>/zkboot-lab/<lab>/<host>.
 const cgroupRoot = "/sys/fs/cgroup"
 
-// setFrozen stops or continues every process of a host. The freezer of cgroup v1 and the
-// one of v2 differ in file and words.
+// setFrozen stops or continues every process of a host and waits until the kernel says so.
+// The freezer of cgroup v1 and the one of v2 differ in file and words, and v2 reports the
+// result in another file than it takes the order in
+// (https://docs.kernel.org/admin-guide/cgroup-v1/freezer-subsystem.html,
+// https://docs.kernel.org/admin-guide/cgroup-v2.html, cgroup.freeze).
 func setFrozen(ctx context.Context, lab, host string, frozen bool) error {
 	v1 := filepath.Join(cgroupRoot, "freezer/zkboot-lab", lab, host, "freezer.state")
 	v2 := filepath.Join(cgroupRoot, "zkboot-lab", lab, host, "cgroup.freeze")
@@ -73,7 +79,8 @@ func removeCgroups(ctx context.Context, lab string) error {
 	return nil
 }
 
-// removeGroupTree removes groups deepest first; false means that one is still busy.
+// removeGroupTree removes the groups that systemd inside the host made, too; os.RemoveAll
+// cannot, for it tries to delete the kernel's files in them. It removes groups deepest first; false means that one is still busy.
 func removeGroupTree(top string) (bool, error) {
 	var dirs []string
 	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {

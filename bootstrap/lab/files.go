@@ -45,6 +45,7 @@ func (s store) ensureClientKey(lab string) ([]byte, error) {
 	return public, renameio.WriteFile(pubFile, public, 0o644) // last: its presence means both
 }
 
+// file is one file of the lab's directory.
 type file struct {
 	name string
 	data []byte
@@ -119,6 +120,8 @@ func ownLike(path, like string) error {
 	return nil
 }
 
+// renderFiles computes all files before the first is written: a host without a readable
+// key leaves the directory as it was.
 func (s store) renderFiles(rec *record, l *Lab) ([]file, error) {
 	private, err := os.ReadFile(filepath.Join(s.labDir(rec.Name), keyFile))
 	if err != nil {
@@ -186,10 +189,12 @@ func digest(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// wrote reports whether this lab has ever written these bytes under that name.
 func (r *record) wrote(name string, data []byte) bool {
 	return slices.Contains(r.Written[name], digest(data))
 }
 
+// note remembers bytes that are about to be written.
 func (r *record) note(name string, data []byte) {
 	if r.Written == nil {
 		r.Written = map[string][]string{}

@@ -29,6 +29,8 @@ type Host struct {
 	lab, dir, script, base string
 }
 
+// host describes a prepared host, running or not. The key is read from its overlay, where
+// sshd reads it too: there is no second copy that could differ.
 func (s store) host(rec *record, name string) (*Host, error) {
 	h := &Host{
 		Name: name, Address: rec.address(name),
@@ -72,6 +74,7 @@ func (h *Host) Start(ctx context.Context) error {
 	return h.waitSSH(ctx)
 }
 
+// console holds what the host's systemd wrote while booting, of all boots.
 func (h *Host) console() string { return filepath.Join(h.dir, "console.log") }
 
 // waitSSH polls port 22 until it greets; a supervisor that ends meanwhile is an error at
@@ -92,6 +95,8 @@ func (h *Host) waitSSH(ctx context.Context) error {
 	return nil
 }
 
+// greets asks for the greeting and not just for a connection: the kernel accepts on behalf
+// of a process that is frozen or not ready.
 func (h *Host) greets(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

@@ -83,6 +83,10 @@ func (l *Lab) Host(name string) (*Host, error) {
 	return nil, fmt.Errorf("lab %s has no host %q, only %v", l.Name, name, names)
 }
 
+// up runs the stages of Up. Each looks at what is there and does what is missing, so the
+// second Up, and one that continues after a crash, take the same way. The record comes
+// first and the user's files last: what Down must find is known before it exists, and
+// a spec never names a host that does not answer.
 func (s store) up(ctx context.Context, o Options) (*Lab, error) {
 	if err := checkMachine(); err != nil {
 		return nil, err
@@ -154,6 +158,8 @@ func (s store) lab(rec *record) (*Lab, error) {
 	return l, nil
 }
 
+// list takes no lock: it may show a lab that is just coming or going, and must not wait
+// for one that takes a minute to build its tree.
 func (s store) list() ([]Summary, error) {
 	entries, err := os.ReadDir(s.root)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -185,6 +191,9 @@ func (s store) list() ([]Summary, error) {
 	return all, nil
 }
 
+// down works from names, not from the record, which an interrupted Up may not have written;
+// the record adds only the files in the lab's directory. The lab's own directory goes last:
+// as long as it is there, the next Down does again what this one did not finish.
 func (s store) down(ctx context.Context, name, dir string) error {
 	if err := checkMachine(); err != nil {
 		return err

@@ -21,7 +21,9 @@ var tools = []struct{ name, pkg string }{
 	{"mount", "mount"},
 }
 
-// checkMachine reports all that this machine lacks at once.
+// checkMachine looks before anything is made, so that a machine that cannot hold a lab is
+// left as it is. debootstrap is not asked for here: with a cached tree it is not needed.
+// It reports all that this machine lacks at once.
 func checkMachine() error {
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("lab hosts are systemd-nspawn containers and need Linux, this is %s", runtime.GOOS)

@@ -61,6 +61,8 @@ table ip %[1]s {
 // chooseSubnet returns the first /24 from a start that the name decides, so that a lab
 // usually gets the same addresses again, which overlaps nothing in taken.
 func chooseSubnet(lab string, taken []netip.Prefix) (netip.Prefix, error) {
+	// The lab's name decides: examples and known_hosts of a person stay valid from one lab
+	// of a name to the next.
 	start := int(sha256.Sum256([]byte(lab))[0])
 	base := subnets.Addr().As4()
 	for i := range 256 {
@@ -115,7 +117,8 @@ func (s store) freeSubnet(lab string) (netip.Prefix, error) {
 	return chooseSubnet(lab, taken)
 }
 
-// ensureNetwork makes the bridge with its address, the nftables table and forwarding.
+// ensureNetwork is run at every Up, so that a lab comes back after a reboot of the machine
+// and a changed rule reaches a lab that stands. It makes the bridge with its address, the nftables table and forwarding.
 func (s store) ensureNetwork(ctx context.Context, rec *record) error {
 	name := bridgeName(rec.Name)
 	link, err := netlink.LinkByName(name)
@@ -163,6 +166,8 @@ func removeNetwork(ctx context.Context, lab string) error {
 // forwardingWas remembers the setting from before the first lab.
 func (s store) forwardingWas() string { return filepath.Join(s.root, "ip_forward.was") }
 
+// enableForwarding is machine-wide, which is why the lock of all labs guards it: without
+// forwarding the hosts reach each other but no package mirror.
 func (s store) enableForwarding(ctx context.Context) error {
 	unlock, err := lockDir(ctx, s.root, true)
 	if err != nil {

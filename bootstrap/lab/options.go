@@ -25,6 +25,8 @@ type Options struct {
 	Log *slog.Logger // progress; nil discards it
 }
 
+// labName is narrow because the name becomes a directory, an interface, an nftables table, a
+// cgroup and a machine name, and must need no quoting in any of them.
 var labName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$`)
 
 func checkName(name string) error {

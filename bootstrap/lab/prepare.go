@@ -44,6 +44,9 @@ func (s store) prepareHost(rec *record, host string, clientKey []byte) error {
 	return os.WriteFile(s.script(rec.Name, host), superviseScript, 0o644)
 }
 
+// populate writes a host's directory. upper holds the few files that differ from the tree;
+// the two data directories lie beside it because fsync on an overlay is not the fsync of a
+// disk, and that is what zkboot measures.
 func populate(dir string, rec *record, host string, clientKey []byte) error {
 	for _, sub := range []string{"upper", "work", "root", "zookeeper", "zookeeper-log"} {
 		if err := mkdirs(dir, sub); err != nil {
@@ -124,6 +127,8 @@ func writeOwned(root, path string, data []byte, mode fs.FileMode, uid int) error
 	return nil
 }
 
+// networkFile gives host0, nspawn's end of the cable, a fixed address. Without link-local
+// addressing and router advertisements networkd is done as soon as the link is up.
 func networkFile(rec *record, host string) string {
 	return fmt.Sprintf("[Match]\nName=host0\n\n[Network]\nAddress=%s/%d\nGateway=%s\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n",
 		rec.address(host), rec.Subnet.Bits(), rec.gateway())

@@ -32,6 +32,8 @@ func (s store) script(lab, host string) string {
 func (s store) recordFile(lab string) string { return filepath.Join(s.labDir(lab), "lab.json") }
 func (s store) basePath(key string) string   { return filepath.Join(s.cache, "base-"+key) }
 
+// recordVersion changes when an older program would misread a record; such a record is
+// refused, never guessed at.
 const recordVersion = 1
 
 // record is what a lab must remember. It is written before anything else is made, so that
@@ -77,6 +79,7 @@ func (r *record) address(host string) netip.Addr {
 // gateway is the bridge's address in the lab.
 func (r *record) gateway() netip.Addr { return r.Subnet.Addr().Next() }
 
+// load needs no lock: save replaces the file whole. Without a file the error wraps ErrNoLab.
 func (s store) load(name string) (*record, error) {
 	file := s.recordFile(name)
 	data, err := os.ReadFile(file)

@@ -63,6 +63,8 @@ func supervisors(script string) []int {
 	return pids
 }
 
+// isSupervisor compares whole arguments, from the first: an editor or a grep that has the
+// script's path on its command line is not a supervisor.
 func isSupervisor(pid int, script string) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // empty for a zombie
 	if err != nil {
@@ -119,6 +121,8 @@ func leader(script string) (int, bool) {
 	if len(pids) == 0 {
 		return 0, false
 	}
+	// One pass over /proc: /proc/PID/task/TID/children would be shorter and is absent from
+	// kernels without CONFIG_PROC_CHILDREN.
 	children := map[int][]procStatus{}
 	for _, pid := range processes() {
 		if st, ok := readStatus(pid); ok {
@@ -144,6 +148,7 @@ type procStatus struct {
 	nspid       []int
 }
 
+// readStatus is false for a process that has ended meanwhile.
 func readStatus(pid int) (procStatus, bool) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
