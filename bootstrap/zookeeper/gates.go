@@ -235,10 +235,10 @@ func await(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, step strin
 		case <-ticker.C:
 		case <-bounded.Done():
 			switch {
-			case ctx.Err() != nil:
-				return fmt.Errorf("%s: %w", step, ctx.Err())
 			case last == nil:
-				last = fmt.Errorf("%s: no answer", step)
+				return fmt.Errorf("%s: %w", step, bounded.Err())
+			case ctx.Err() != nil:
+				return fmt.Errorf("%s: %w: %w", step, ctx.Err(), last)
 			}
 			return fmt.Errorf("not within %s: %w", wait, last)
 		}

@@ -32,7 +32,7 @@ type view struct {
 	nodes   int // znodes
 	zab     zabState
 	digests map[uint64]int64 // of the data tree, by zxid
-	config  []Server          // voting view
+	config  []Server         // voting view
 }
 
 // zabState is the answer of the AdminServer's command of that name. Only its "voting"
