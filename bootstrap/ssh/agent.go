@@ -122,8 +122,21 @@ func (c *Conn) pickBuild(ctx context.Context, builds []AgentBinary, only AgentBi
 		cause: fmt.Errorf("the host is %.40q, agents exist for %s", machine, strings.Join(have, ", "))}
 }
 
-// launch starts the agent and waits for its preamble.
+// launch starts the agent and waits for its preamble, once more when sudo wants the
+// password that it was not given at first.
 func (c *Conn) launch(ctx context.Context, a AgentBinary) (*Stream, error) {
+	stream, err := c.launchOnce(ctx, a)
+	if err == nil {
+		return stream, nil
+	}
+	again, err := c.sudo.supply(ctx, err)
+	if !again {
+		return nil, c.fail("starting the agent", err)
+	}
+	return c.launchOnce(ctx, a)
+}
+
+func (c *Conn) launchOnce(ctx context.Context, a AgentBinary) (*Stream, error) {
 	p, err := c.start(ctx, command{argv: []string{a.Path, "serve"}, root: true})
 	if err != nil {
 		return nil, c.fail("starting the agent", err)

@@ -51,7 +51,7 @@ type process struct {
 // called, or ctx ends.
 func (c *Conn) start(ctx context.Context, cmd command) (*process, error) {
 	p := &process{c: c, stderr: &tail{}, ended: make(chan struct{})}
-	line, err := p.commandLine(ctx, cmd)
+	line, err := p.commandLine(cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -114,19 +114,16 @@ func (p *process) wire(ctx context.Context, line string) error {
 
 // commandLine builds what the login shell reads. LC_ALL=C because we tell
 // sudo's complaints apart by their English words.
-func (p *process) commandLine(ctx context.Context, cmd command) (string, error) {
+func (p *process) commandLine(cmd command) (string, error) {
 	if cmd.line != "" {
 		return cmd.line, nil
 	}
 	words := []string{"env", "LC_ALL=C"}
 	if cmd.root && p.c.user != "root" {
-		if p.c.sudo.ask == nil {
+		secret, known := p.c.sudo.known()
+		if !known {
 			words = append(words, "sudo", "-n", "--")
 		} else {
-			secret, err := p.c.sudo.get(ctx)
-			if err != nil {
-				return "", fmt.Errorf("sudo password: %w", err)
-			}
 			nonce := make([]byte, 16)
 			_, _ = rand.Read(nonce) // never fails since Go 1.24
 			marker := "zkboot-" + hex.EncodeToString(nonce) + ":"
