@@ -96,8 +96,8 @@ ZooKeeper ensemble on them and proves the result.
 		return fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())
 	})
 	root.AddCommand(
-		a.initCommand(), a.planCommand(), a.applyCommand(), a.verifyCommand(), a.destroyCommand(),
-		a.hostkeysCommand(), a.labCommand(), a.versionCommand(), a.serveCommand(),
+		a.initCommand(), a.planCommand(), a.applyCommand(), a.verifyCommand(), a.statusCommand(),
+		a.destroyCommand(), a.renderCommand(), a.hostkeysCommand(), a.labCommand(), a.versionCommand(), a.serveCommand(),
 	)
 	return root
 }

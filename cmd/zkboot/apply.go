@@ -112,19 +112,29 @@ func (s *session) apply(ctx context.Context, p *bootstrap.Plan) error {
 	if p.Empty() {
 		return s.end("nothing to do", codeOK)
 	}
-	quiet := context.AfterFunc(ctx, func() {
-		defer s.out.hold()()
-		fmt.Fprintf(s.app.stderr, "stopping after the current step; run %s again to go on\n", commandOf(p.Intent.Verb))
-	})
-	defer quiet()
+	defer s.sayWhenStopped(ctx, "stopping after the current step; run "+commandOf(p.Intent.Verb)+" again to go on")()
 	start := time.Now()
 	report := s.engine.Apply(ctx, p)
 	s.out.report(report)
 	if report.Failed() {
 		return s.end("failed", codeOf(report))
 	}
-	s.conclude(ctx, p, time.Since(start))
-	return nil
+	return s.conclude(ctx, p, time.Since(start))
+}
+
+// sayWhenStopped says something as soon as ctx ends, until the returned function is called.
+func (s *session) sayWhenStopped(ctx context.Context, text string) func() {
+	said := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(said)
+		defer s.out.hold()()
+		fmt.Fprintln(s.app.stderr, text)
+	})
+	return func() {
+		if !stop() {
+			<-said
+		}
+	}
 }
 
 // commandOf names the command that goes on with an interrupted plan.
@@ -136,20 +146,29 @@ func commandOf(v bootstrap.Verb) string {
 }
 
 // conclude says what stands after a plan was carried out.
-func (s *session) conclude(ctx context.Context, p *bootstrap.Plan, took time.Duration) {
+func (s *session) conclude(ctx context.Context, p *bootstrap.Plan, took time.Duration) error {
 	outcome := "applied"
 	if p.Intent.Verb == bootstrap.VerbDestroy {
 		outcome = "destroyed"
 	}
 	if s.machine() != nil {
-		_ = s.end(outcome, codeOK)
-		return
+		return s.end(outcome, codeOK)
 	}
+	w := s.app.stdout
 	hosts, steps := p.Counts()
-	fmt.Fprintf(s.app.stdout, "\n%s: %s, %d steps on %d hosts in %s\n", p.Spec.Name, outcome, steps, hosts, seconds(took))
+	fmt.Fprintf(w, "\n%s: %s, %d steps on %d hosts in %s\n", p.Spec.Name, outcome, steps, hosts, seconds(took))
 	if p.Intent.Verb == bootstrap.VerbDestroy {
-		fmt.Fprintln(s.app.stdout, fate(p))
+		fmt.Fprintln(w, fate(p))
+		return nil
 	}
+	if p.Spec.Ensemble == nil {
+		return nil
+	}
+	status, err := s.status(ctx)
+	if err != nil {
+		return err
+	}
+	return status.WriteText(w)
 }
 
 // end puts out the last line for machines and turns the code into the command's error.

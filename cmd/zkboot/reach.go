@@ -40,8 +40,20 @@ func (s *session) overSSH() opener {
 				s.engine.Emit(bootstrap.Event{Kind: bootstrap.EventNote, Host: host, Step: strings.TrimPrefix(note, host+": ")})
 			},
 		})
-		return open(ctx, spec, host)
+		h, err := open(ctx, spec, host)
+		return h, explained(err)
 	}
+}
+
+// explained turns an error of package ssh into a finding, so that the next action stands on
+// a line of its own.
+func explained(err error) error {
+	var e *ssh.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	return bootstrap.Finding{Severity: bootstrap.SeverityError, Host: e.Host, Step: e.Step, Text: e.Err.Error(), Hint: e.Hint,
+		Err: fmt.Errorf("%w: %w", bootstrap.ErrUnreachable, err)}
 }
 
 // secrets answers for the operator: from the environment, else by asking once.
