@@ -80,7 +80,8 @@ func removeCgroups(ctx context.Context, lab string) error {
 }
 
 // removeGroupTree removes the groups that systemd inside the host made, too; os.RemoveAll
-// cannot, for it tries to delete the kernel's files in them. It removes groups deepest first; false means that one is still busy.
+// cannot, for it tries to delete the kernel's files in them. Deepest first; false means that
+// one is still busy.
 func removeGroupTree(top string) (bool, error) {
 	var dirs []string
 	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/google/renameio/v2"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -41,7 +42,8 @@ func (s store) prepareHost(rec *record, host string, clientKey []byte) error {
 			return err
 		}
 	}
-	return os.WriteFile(s.script(rec.Name, host), superviseScript, 0o644)
+	// By rename: a shell that runs the old script goes on reading the old file.
+	return renameio.WriteFile(s.script(rec.Name, host), superviseScript, 0o644)
 }
 
 // populate writes a host's directory. upper holds the few files that differ from the tree;
