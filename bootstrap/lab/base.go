@@ -58,13 +58,10 @@ func newRecipe() (recipe, error) {
 }
 
 // key names the tree: 12 hex digits of the recipe's sha256.
-func (r recipe) key() string {
+func (r recipe) key() (string, error) {
 	data, err := json.Marshal(r)
-	if err != nil {
-		panic(err) // strings and slices of strings always marshal
-	}
 	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:6])
+	return hex.EncodeToString(sum[:6]), err
 }
 
 // aptKeys are the settings of this machine's apt that decide whether it reaches its mirror.
@@ -103,7 +100,9 @@ func (s store) ensureBase(ctx context.Context, key string, log *slog.Logger) (st
 	if err != nil {
 		return "", err
 	}
-	if r.key() != key {
+	if now, err := r.key(); err != nil {
+		return "", err
+	} else if now != key {
 		return "", fmt.Errorf("base tree %s is gone and its recipe has changed: take the lab down and up again", tree)
 	}
 	if _, err := exec.LookPath("debootstrap"); err != nil {

@@ -80,11 +80,15 @@ func mustUpBase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	key, err := r.key()
+	if err != nil {
+		t.Fatal(err)
+	}
 	o := Options{Name: "x", ZooKeeper: 1, Dir: "x"}
 	if err := o.validate(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := system().ensureBase(t.Context(), r.key(), o.Log); err != nil {
+	if _, err := system().ensureBase(t.Context(), key, o.Log); err != nil {
 		t.Fatal(err)
 	}
 }

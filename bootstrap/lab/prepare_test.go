@@ -44,7 +44,14 @@ func TestNewKeyPairIsOnePair(t *testing.T) {
 // Every part of a recipe decides the tree's name.
 func TestRecipeKey(t *testing.T) {
 	r := recipe{Script: "a", Suite: "b", Mirror: "c", Security: "d", AptConf: "e", Include: []string{"f"}, Prefetch: []string{"g"}}
-	seen := map[string]string{r.key(): "nothing"}
+	key := func(r recipe) string {
+		k, err := r.key()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	seen := map[string]string{key(r): "nothing"}
 	for name, edit := range map[string]func(*recipe){
 		"script":   func(r *recipe) { r.Script = "x" },
 		"suite":    func(r *recipe) { r.Suite = "x" },
@@ -56,10 +63,10 @@ func TestRecipeKey(t *testing.T) {
 	} {
 		c := r
 		edit(&c)
-		if other, ok := seen[c.key()]; ok {
+		if other, ok := seen[key(c)]; ok {
 			t.Errorf("changing %s gives the key of changing %s", name, other)
 		}
-		seen[c.key()] = name
+		seen[key(c)] = name
 	}
 }
 

@@ -121,6 +121,10 @@ func (s store) claim(ctx context.Context, o Options) (*record, error) {
 		if err != nil {
 			return nil, err
 		}
+		base, err := r.key()
+		if err != nil {
+			return nil, err
+		}
 		subnet, err := s.freeSubnet(o.Name)
 		if err != nil {
 			return nil, err
@@ -129,7 +133,7 @@ func (s store) claim(ctx context.Context, o Options) (*record, error) {
 		if err != nil {
 			return nil, err
 		}
-		rec = &record{Version: recordVersion, Name: o.Name, Dir: o.Dir, MadeDir: !there, Subnet: subnet, Base: r.key()}
+		rec = &record{Version: recordVersion, Name: o.Name, Dir: o.Dir, MadeDir: !there, Subnet: subnet, Base: base}
 	case err != nil:
 		return nil, err
 	case rec.Dir != o.Dir:
