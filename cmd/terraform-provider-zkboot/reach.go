@@ -1,0 +1,41 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/zkboot/zkboot/bootstrap"
+	"github.com/zkboot/zkboot/bootstrap/ssh"
+	"github.com/zkboot/zkboot/provider"
+)
+
+// firstBoot is the patience with a host that may just have been made, where the spec names
+// none.
+const firstBoot = 2 * time.Minute
+
+// overSSH reaches hosts over SSH. Each operation has a keyring of its own, so that a key
+// file that was replaced between two of them is read again.
+func overSSH(getenv func(string) string) func(provider.Contact) func(context.Context, *bootstrap.Spec, string) (bootstrap.Host, error) {
+	return func(c provider.Contact) func(context.Context, *bootstrap.Spec, string) (bootstrap.Host, error) {
+		keys := ssh.NewKeyring(func(context.Context, string) (string, error) {
+			return fromEnv(getenv, "ZKBOOT_SSH_PASSPHRASE", "the key needs a passphrase")
+		})
+		sudo := func(context.Context, string) (string, error) {
+			return fromEnv(getenv, "ZKBOOT_SUDO_PASSWORD", "sudo asks for a password")
+		}
+		return func(ctx context.Context, s *bootstrap.Spec, host string) (bootstrap.Host, error) {
+			patience := cmp.Or(c.Patience, time.Duration(s.Hosts[host].SSH.Patience), time.Duration(s.SSH.Patience), firstBoot)
+			return ssh.Opener(ssh.OpenOptions{Patience: patience, Keys: keys, SudoPassword: sudo, Progress: c.Progress})(ctx, s, host)
+		}
+	}
+}
+
+// fromEnv answers for a person: Terraform gives a provider no terminal to ask on.
+func fromEnv(getenv func(string) string, variable, what string) (string, error) {
+	if v := getenv(variable); v != "" {
+		return v, nil
+	}
+	return "", errors.New(what + ": set " + variable)
+}

@@ -1,0 +1,125 @@
+package provider
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/zkboot/zkboot/bootstrap"
+)
+
+// ValidateConfig implements resource.ResourceWithValidateConfig.
+func (e *ensemble) ValidateConfig(_ context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	if !settled(req.Config.Raw) {
+		return // Terraform validates again once values are known
+	}
+	spec, err := specOf(req.Config.Raw, bootstrap.SSH{})
+	if err != nil {
+		resp.Diagnostics.AddError("zkboot_ensemble", "reading the configuration: "+err.Error())
+		return
+	}
+	resp.Diagnostics.Append(diagnostics(e.pure().Validate(spec))...)
+}
+
+// pure is an engine that reaches no host.
+func (e *ensemble) pure() *bootstrap.Engine { return &bootstrap.Engine{Roles: e.provider.Roles} }
+
+// ModifyPlan implements resource.ResourceWithModifyPlan. It leaves the note that Delete
+// needs, and says in hosts_state which hosts an update changes.
+func (e *ensemble) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if e.site == nil {
+		return
+	}
+	if req.Plan.Raw.IsNull() {
+		note := successor{Destroy: true, Walk: e.site.walk}
+		resp.Diagnostics.Append(note.save(ctx, resp.Private)...)
+		resp.Diagnostics.Append(protected(ctx, req.State)...)
+		return
+	}
+	var name types.String
+	resp.Diagnostics.Append(req.Plan.GetAttribute(ctx, path.Root("name"), &name)...)
+	note := successor{Name: name.ValueString(), Walk: e.site.walk}
+	resp.Diagnostics.Append(note.save(ctx, resp.Private)...)
+	e.checkRename(ctx, req, resp, name)
+	if resp.Diagnostics.HasError() || !settled(req.Plan.Raw) || !e.site.known {
+		return
+	}
+	spec := e.spec(req.Plan.Raw, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if report := e.pure().Validate(spec); report.Failed() {
+		resp.Diagnostics.Append(diagnostics(report)...)
+		return
+	}
+	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("connect_string"), connectString(spec))...)
+	if !req.State.Raw.IsNull() {
+		e.planHosts(ctx, spec, req, resp)
+	}
+}
+
+// checkRename refuses a replacement that nobody can judge yet, or that is forbidden.
+func (e *ensemble) checkRename(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, name types.String) {
+	if req.State.Raw.IsNull() {
+		return
+	}
+	at := path.Root("name")
+	var was types.String
+	resp.Diagnostics.Append(req.State.GetAttribute(ctx, at, &was)...)
+	switch {
+	case name.IsUnknown():
+		resp.Diagnostics.AddAttributeError(at, "name", "The name of an ensemble that stands must be known when planning: another name is another ensemble, and this one would go.")
+	case !name.Equal(was):
+		resp.Diagnostics.Append(protected(ctx, req.State)...)
+	}
+}
+
+// planHosts sets hosts_state for an object that is there already: a host that has drifted
+// comes back in sync, and one that a new configuration changes is known after apply. Hosts
+// are asked only when the configuration has changed: drift was found by Read.
+func (e *ensemble) planHosts(ctx context.Context, spec *bootstrap.Spec, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	at := path.Root("hosts_state")
+	var planned types.Map
+	var before map[string]string
+	resp.Diagnostics.Append(req.Plan.GetAttribute(ctx, at, &planned)...)
+	resp.Diagnostics.Append(req.State.GetAttribute(ctx, at, &before)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	after := map[string]attr.Value{}
+	for _, host := range spec.HostNames() {
+		after[host] = types.StringValue(inSync)
+	}
+	if planned.IsUnknown() && !sameSpec(req.Plan.Raw, req.State.Raw) {
+		changes, ok := e.ask(ctx, spec, req, resp)
+		if !ok {
+			return
+		}
+		for host := range changes {
+			if before[host] == inSync {
+				after[host] = types.StringUnknown()
+			}
+		}
+	}
+	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, at, types.MapValueMust(types.StringType, after))...)
+}
+
+// ask looks at the hosts and returns what a changed configuration changes on each. Hosts
+// that do not answer are warnings: whether they are needed is for the apply to say.
+func (e *ensemble) ask(ctx context.Context, spec *bootstrap.Spec, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) (map[string]string, bool) {
+	ctx, cancel := within(ctx, req.Plan, timeouts.Value.Read, readTimeout, &resp.Diagnostics)
+	defer cancel()
+	eng := e.site.engine(ctx, standing)
+	defer closeEngine(eng, &resp.Diagnostics)
+	now, _ := eng.Look(ctx, spec)
+	plan, report := eng.PlanFrom(spec, now, bootstrap.Intent{Verb: bootstrap.VerbConverge})
+	resp.Diagnostics.Append(diagnostics(unreachableWarns(report))...)
+	if plan == nil {
+		return nil, false
+	}
+	return pending(plan), true
+}

@@ -1,0 +1,189 @@
+package provider
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"path/filepath"
+	"strconv"
+
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
+
+	"github.com/zkboot/zkboot/bootstrap"
+)
+
+// place says under which key of a Spec an attribute of zkboot_ensemble belongs: "" for the
+// Spec itself. Attributes that are Terraform's own business belong nowhere. The names are
+// those of the file, so no attribute has to be named twice and none can be forgotten: a
+// test compares the schema with the fields of Spec.
+func place(attribute string) (section string, ok bool) {
+	switch attribute {
+	case "name", "hardware", "placement", "hosts", "tuning":
+		return "", true
+	case "members", "source", "accept_known_issues", "heap", "jvm_flags", "ports", "data_dir", "data_log_dir", "config":
+		return "ensemble", true
+	}
+	return "", false
+}
+
+// settled reports whether everything that makes up the Spec is known. Before that no host
+// is asked: it may not exist yet.
+func settled(raw tftypes.Value) bool {
+	var attributes map[string]tftypes.Value
+	if !raw.IsKnown() || raw.IsNull() || raw.As(&attributes) != nil {
+		return false
+	}
+	for name, v := range attributes {
+		if _, ok := place(name); ok && !v.IsFullyKnown() {
+			return false
+		}
+	}
+	return true
+}
+
+// sameSpec reports whether two objects of zkboot_ensemble make one Spec.
+func sameSpec(a, b tftypes.Value) bool {
+	var x, y map[string]tftypes.Value
+	if a.IsNull() || b.IsNull() || a.As(&x) != nil || b.As(&y) != nil {
+		return false
+	}
+	for name, v := range x {
+		if _, ok := place(name); ok && !v.Equal(y[name]) {
+			return false
+		}
+	}
+	return true
+}
+
+// specOf builds the Spec of a settled zkboot_ensemble. It does not validate it.
+func specOf(raw tftypes.Value, ssh bootstrap.SSH) (*bootstrap.Spec, error) {
+	var attributes map[string]tftypes.Value
+	if err := raw.As(&attributes); err != nil {
+		return nil, err
+	}
+	sections := map[string]map[string]any{"": {}, "ensemble": {}}
+	for name, v := range attributes {
+		section, ok := place(name)
+		if !ok || v.IsNull() {
+			continue
+		}
+		is, err := tree(v)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		sections[section][name] = is
+	}
+	all := sections[""]
+	all["ensemble"] = sections["ensemble"]
+	spec := &bootstrap.Spec{}
+	if err := decode(all, spec); err != nil {
+		return nil, err
+	}
+	spec.SSH = ssh
+	return spec, nil
+}
+
+// sshOf reads the ssh settings of the provider block. What is missing there comes from the
+// environment: ZKBOOT_SSH_USER, _PORT, _IDENTITY_FILES (a list such as PATH is one),
+// _KNOWN_HOSTS_FILE, _ACCEPT_NEW_FILE, _CONFIG_FILE and _PATIENCE.
+func sshOf(raw tftypes.Value, getenv func(string) string) (bootstrap.SSH, error) {
+	var attributes map[string]tftypes.Value
+	if err := raw.As(&attributes); err != nil {
+		return bootstrap.SSH{}, err
+	}
+	all := map[string]any{}
+	if block, err := tree(attributes["ssh"]); err != nil {
+		return bootstrap.SSH{}, err
+	} else if block, ok := block.(map[string]any); ok {
+		all = block
+	}
+	for _, e := range []struct{ key, variable string }{
+		{"user", "ZKBOOT_SSH_USER"}, {"known_hosts_file", "ZKBOOT_SSH_KNOWN_HOSTS_FILE"},
+		{"accept_new_file", "ZKBOOT_SSH_ACCEPT_NEW_FILE"}, {"config_file", "ZKBOOT_SSH_CONFIG_FILE"},
+		{"patience", "ZKBOOT_SSH_PATIENCE"},
+	} {
+		if v := getenv(e.variable); v != "" && all[e.key] == nil {
+			all[e.key] = v
+		}
+	}
+	if v := getenv("ZKBOOT_SSH_IDENTITY_FILES"); v != "" && all["identity_files"] == nil {
+		all["identity_files"] = filepath.SplitList(v)
+	}
+	if v := getenv("ZKBOOT_SSH_PORT"); v != "" && all["port"] == nil {
+		port, err := strconv.Atoi(v)
+		if err != nil {
+			return bootstrap.SSH{}, fmt.Errorf("ZKBOOT_SSH_PORT: want a port, found %q", v)
+		}
+		all["port"] = port
+	}
+	var ssh bootstrap.SSH
+	return ssh, decode(all, &ssh)
+}
+
+// decode reads a tree into a part of a Spec. A name that the Spec does not know is an
+// error, not a setting that is silently lost.
+func decode(from map[string]any, to any) error {
+	b, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return d.Decode(to)
+}
+
+// tree turns a known value into maps, lists and scalars as encoding/json has them. An
+// attribute that is null is left out.
+func tree(v tftypes.Value) (any, error) {
+	if v.IsNull() {
+		return nil, nil
+	}
+	switch t := v.Type(); {
+	case t.Is(tftypes.String):
+		var s string
+		err := v.As(&s)
+		return s, err
+	case t.Is(tftypes.Bool):
+		var b bool
+		err := v.As(&b)
+		return b, err
+	case t.Is(tftypes.Number):
+		var n big.Float
+		err := v.As(&n)
+		return json.Number(n.Text('f', -1)), err
+	case t.Is(tftypes.List{}), t.Is(tftypes.Set{}):
+		return branches(v)
+	}
+	var in map[string]tftypes.Value
+	if err := v.As(&in); err != nil {
+		return nil, err
+	}
+	_, object := v.Type().(tftypes.Object)
+	out := map[string]any{}
+	for name, v := range in {
+		if object && v.IsNull() {
+			continue
+		}
+		var err error
+		if out[name], err = tree(v); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return out, nil
+}
+
+func branches(v tftypes.Value) (any, error) {
+	var in []tftypes.Value
+	if err := v.As(&in); err != nil {
+		return nil, err
+	}
+	out := make([]any, len(in))
+	for i, v := range in {
+		var err error
+		if out[i], err = tree(v); err != nil {
+			return nil, fmt.Errorf("[%d]: %w", i, err)
+		}
+	}
+	return out, nil
+}
