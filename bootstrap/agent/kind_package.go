@@ -43,9 +43,14 @@ func (m *machine) applyPackages(ctx context.Context, w work) error {
 	return nil
 }
 
-// blamed picks the step whose package the error names, or the first.
+// blamed picks the step whose package the failed program names, or the first.
 func blamed(err error, names []string) int {
-	text := strings.FieldsFunc(err.Error(), func(r rune) bool {
+	said := err.Error()
+	var pe *programError
+	if errors.As(err, &pe) {
+		said = pe.Stderr
+	}
+	text := strings.FieldsFunc(said, func(r rune) bool {
 		return strings.ContainsRune(" \n\t'\"(),", r)
 	})
 	for i, name := range names {
