@@ -129,10 +129,7 @@ func (e *Engine) host(ctx context.Context, s *Spec, name string) (Host, error) {
 		return err
 	})
 	if err != nil {
-		if !errors.Is(err, ErrUnreachable) {
-			err = fmt.Errorf("%w: %w", ErrUnreachable, err)
-		}
-		return nil, err
+		return nil, away(name, "connect", err)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -209,10 +206,24 @@ func (e *Engine) look(ctx context.Context, s *Spec, name string, h Host) Seen {
 	})
 	if seen.Err != nil {
 		e.drop(name)
-		seen.Err = Finding{Severity: SeverityError, Host: name, Step: "look",
-			Text: seen.Err.Error(), Err: fmt.Errorf("%w: %w", ErrUnreachable, seen.Err)}
+		seen.Err = away(name, "look", seen.Err)
 	}
 	return seen
+}
+
+// away is a finding about a host that could not be asked: it always wraps ErrUnreachable,
+// and says what its cause says.
+func away(host, step string, err error) error {
+	f := Finding{Severity: SeverityError, Host: host, Step: step, Text: err.Error()}
+	var said Finding
+	if errors.As(err, &said) {
+		f = said
+	}
+	f.Err = err
+	if !errors.Is(err, ErrUnreachable) {
+		f.Err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return f
 }
 
 // cloudInitRunning is what verify.Facts.CloudInit says while the first boot goes on.

@@ -18,7 +18,6 @@ type verdict struct {
 	Format     int                 `json:"format"` // 1
 	Thresholds string              `json:"thresholds"`
 	Machine    string              `json:"machine"`
-	Dir        string              `json:"dir"`
 	Verdict    verify.Verdict      `json:"verdict"`
 	Fsync      *verify.FsyncResult `json:"fsync,omitempty"`
 }
@@ -65,7 +64,7 @@ func (e *Engine) gate(plan *Plan, all []compiled, now Site) Report {
 			if d.SyncDir == "" || !plan.Intent.Probe && (proven(owner, seen, t) || running(d, seen.State)) {
 				continue
 			}
-			plan.Prove = append(plan.Prove, Proof{Host: host, Owner: owner, Dir: d.SyncDir})
+			plan.Prove = append(plan.Prove, Proof{Host: host, Owner: owner, Dir: d.SyncDir, Needs: d.Needs})
 			report.Merge(refusals(host, verify.JudgeHost(seen.Facts, d.Needs, t)))
 		}
 	}
@@ -147,19 +146,22 @@ func (e *Engine) prove(ctx context.Context, p *Plan, hosts Hosts, now Site) Repo
 
 func (e *Engine) probe(ctx context.Context, q Proof, h Host, t verify.Thresholds) (verdict, Report) {
 	var report Report
-	fsync := verify.GateFsync(q.Dir)
 	var res verify.Result
-	err := e.timed(q.Host, "prove the disk below "+q.Dir, func() (err error) {
-		res, err = h.Probe(ctx, verify.Query{Fsync: fsync, Steal: &verify.StealQuery{}})
+	err := e.timed(q.Host, "prove the hardware", func() (err error) {
+		res, err = h.Probe(ctx, verify.GateQuery(q.Needs))
 		return err
 	})
 	if err != nil {
 		report.HostError(q.Host, "prove the hardware", err)
 		return verdict{}, report
 	}
+	if res.Fsync == nil { // an unmeasured disk is not a fit one
+		report.Add(Finding{Severity: SeverityError, Host: q.Host, Step: "disk.fsync.p99", Err: ErrHardware,
+			Text: "the disk could not be measured: " + res.Unknown["fsync"], Hint: "mend that and apply again"})
+		return verdict{}, report
+	}
 	checks := verify.JudgeProbe(res, t)
-	return verdict{Format: 1, Thresholds: thresholdsKey(t), Dir: q.Dir, Verdict: verify.WorstOf(checks), Fsync: res.Fsync},
-		refusals(q.Host, checks)
+	return verdict{Format: 1, Thresholds: thresholdsKey(t), Verdict: verify.WorstOf(checks), Fsync: res.Fsync}, refusals(q.Host, checks)
 }
 
 // storeVerdict writes the verdict. It is a File of the role's owner, so that it goes when

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/zkboot/zkboot/verify"
 )
 
 // Plan is what Apply will do, as data. What its String prints is what is applied: there is
@@ -27,9 +29,10 @@ type Fingerprint map[string]string
 
 // Proof is one hardware probe of the gate.
 type Proof struct {
-	Host  string `json:"host"`
-	Owner Owner  `json:"owner"`
-	Dir   string `json:"dir"` // whose disk is probed
+	Host  string           `json:"host"`
+	Owner Owner            `json:"owner"`
+	Dir   string           `json:"dir"` // whose disk is probed
+	Needs verify.HostNeeds `json:"needs"`
 }
 
 // Wave is a part of a Plan that ends before the next one begins. Its site steps come

@@ -37,7 +37,6 @@ type Desired struct {
 	Needs verify.HostNeeds
 	// SyncDir is the directory whose fsync latency the role lives by, "" when none.
 	SyncDir string
-	DataDir string // what else the role writes, beside which SyncDir must stay quick; "" when none
 	// Cluster is written into the manifest, see ClusterID.
 	Cluster string
 }

@@ -59,7 +59,8 @@ func (r *toyRole) Queries(s *bootstrap.Spec, _ string) []bootstrap.ID {
 func (r *toyRole) Compile(s *bootstrap.Spec, now bootstrap.Site) (map[string]bootstrap.Desired, bootstrap.Report) {
 	out := map[string]bootstrap.Desired{}
 	for _, name := range s.MemberNames() {
-		out[name] = bootstrap.Desired{Resources: r.resources(s), SyncDir: "/var/lib/toy", Cluster: bootstrap.ClusterID(s.Name, s.MemberNames())}
+		out[name] = bootstrap.Desired{Resources: r.resources(s), SyncDir: "/var/lib/toy",
+			Needs: verify.HostNeeds{Dirs: []verify.DirNeed{{Path: "/var/lib/toy", Use: verify.UseLog}}}, Cluster: bootstrap.ClusterID(s.Name, s.MemberNames())}
 	}
 	return out, bootstrap.Report{}
 }

@@ -112,14 +112,13 @@ func (v *hostVerifier) run(ctx context.Context) {
 		return
 	}
 	checks := []verify.Check{{ID: "host.reachable", Verdict: verify.Pass, Text: "answers"}}
-	if !v.opts.DiskOnly {
-		for _, c := range v.all {
-			if d, ok := c.want[v.name]; ok {
-				checks = append(checks, verify.JudgeHost(v.seen.Facts, d.Needs, v.limits)...)
-			}
+	for _, c := range v.all {
+		if d, ok := c.want[v.name]; ok {
+			checks = append(checks, verify.JudgeHost(v.seen.Facts, d.Needs, v.limits)...)
 		}
 	}
-	v.report.Checks = verify.Join(checks, verify.JudgeProbe(v.result, v.limits))
+	checks = verify.Join(checks, verify.JudgeProbe(v.result, v.limits))
+	v.report.Checks = v.opts.Keep(checks)
 	v.report.Fsync = v.result.Fsync
 }
 
@@ -139,20 +138,13 @@ func (v *hostVerifier) readClock(ctx context.Context) error {
 
 // query is what to probe on the host. A running member's disk is not loaded unless asked.
 func (v *hostVerifier) query() verify.Query {
-	var q verify.Query
+	q := v.opts.Query(verify.HostNeeds{}, false)
 	for _, c := range v.all {
-		d, ok := c.want[v.name]
-		if !ok || d.SyncDir == "" || running(d, v.seen.State) && !v.opts.OnLiveMembers {
-			continue
+		if d, ok := c.want[v.name]; ok && d.SyncDir != "" {
+			q = v.opts.Query(d.Needs, running(d, v.seen.State))
 		}
-		q.Fsync = verify.LongFsync(d.SyncDir, d.DataDir, v.opts.Duration)
 	}
-	if v.opts.DiskOnly {
-		return q
-	}
-	q.Jitter = &verify.JitterQuery{}
-	q.Steal = &verify.StealQuery{}
-	if targets := v.targets(); len(targets) > 0 {
+	if targets := v.targets(); len(targets) > 0 && !v.opts.DiskOnly {
 		q.Net = &verify.NetQuery{Targets: targets}
 	}
 	return q

@@ -41,8 +41,25 @@ func Opener(o OpenOptions) func(ctx context.Context, s *bootstrap.Spec, host str
 		o.Progress = func(string, string) {}
 	}
 	return func(ctx context.Context, s *bootstrap.Spec, host string) (bootstrap.Host, error) {
-		return open(ctx, s, host, o)
+		h, err := open(ctx, s, host, o)
+		if err != nil {
+			return nil, finding(host, err)
+		}
+		return h, nil
 	}
+}
+
+// finding says host, step, cause and next action once each, in the engine's form.
+func finding(host string, err error) error {
+	f := bootstrap.Finding{Severity: bootstrap.SeverityError, Host: host, Step: "connect", Text: err.Error(), Err: err}
+	var e *Error
+	if errors.As(err, &e) {
+		f.Step, f.Text, f.Hint = e.Step, e.Err.Error(), e.Hint
+	}
+	if errors.Is(err, ErrUnreachable) {
+		f.Err = fmt.Errorf("%w: %w", bootstrap.ErrUnreachable, err)
+	}
+	return f
 }
 
 func open(ctx context.Context, s *bootstrap.Spec, host string, o OpenOptions) (bootstrap.Host, error) {
@@ -60,9 +77,6 @@ func open(ctx context.Context, s *bootstrap.Spec, host string, o OpenOptions) (b
 	}
 	conn, err := Dial(ctx, target, Options{Patience: o.Patience, Events: note, Keys: o.Keys})
 	if err != nil {
-		if errors.Is(err, ErrUnreachable) {
-			err = fmt.Errorf("%w: %w", bootstrap.ErrUnreachable, err)
-		}
 		return nil, err
 	}
 	stream, err := conn.StartAgent(ctx, builds...)
