@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,7 +56,7 @@ func (a *app) mayAsk(approved bool) error {
 }
 
 // applyStored carries out a stored plan.
-func (a *app) applyStored(ctx context.Context, mode, path string) (err error) {
+func (a *app) applyStored(ctx context.Context, mode, path string) error {
 	plan, err := readPlan(path)
 	if err != nil {
 		return err
@@ -64,19 +65,21 @@ func (a *app) applyStored(ctx context.Context, mode, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer s.close()
 	s.spec, s.patience = plan.Spec, firstBoot
-	s.show(plan)
+	if err := s.show(plan); err != nil {
+		return err
+	}
 	return s.apply(ctx, plan)
 }
 
 // change plans for the intent, shows the plan, asks and applies.
-func (a *app) change(ctx context.Context, mode, file string, approved bool, in bootstrap.Intent) (err error) {
+func (a *app) change(ctx context.Context, mode, file string, approved bool, in bootstrap.Intent) error {
 	s, err := a.newSpecSession(mode, file)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer s.close()
 	if in.Verb == bootstrap.VerbConverge {
 		s.patience = firstBoot
 	}
@@ -85,7 +88,9 @@ func (a *app) change(ctx context.Context, mode, file string, approved bool, in b
 	if plan == nil {
 		return s.end("failed", codeOf(report))
 	}
-	s.show(plan)
+	if err := s.show(plan); err != nil {
+		return err
+	}
 	if !approved && !plan.Empty() {
 		yes, err := s.ask(ctx, plan)
 		if err != nil {
@@ -154,30 +159,18 @@ func (s *session) conclude(ctx context.Context, p *bootstrap.Plan, took time.Dur
 	if s.machine() != nil {
 		return s.end(outcome, codeOK)
 	}
-	w := s.app.stdout
 	hosts, steps := p.Counts()
-	fmt.Fprintf(w, "\n%s: %s, %d steps on %d hosts in %s\n", p.Spec.Name, outcome, steps, hosts, seconds(took))
+	text := fmt.Sprintf("\n%s: %s, %d steps on %d hosts in %s\n", p.Spec.Name, outcome, steps, hosts, seconds(took))
 	if p.Intent.Verb == bootstrap.VerbDestroy {
-		fmt.Fprintln(w, fate(p))
-		return nil
+		text += fate(p) + "\n"
 	}
-	if p.Spec.Ensemble == nil {
-		return nil
+	err := s.print(func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+	if err != nil || p.Intent.Verb == bootstrap.VerbDestroy || p.Spec.Ensemble == nil {
+		return err
 	}
 	status, err := s.status(ctx)
 	if err != nil {
 		return err
 	}
-	return status.WriteText(w)
-}
-
-// end puts out the last line for machines and turns the code into the command's error.
-func (s *session) end(outcome string, code int) error {
-	if j := s.machine(); j != nil {
-		j.write(resultLine{Type: "result", Outcome: outcome, Code: code})
-	}
-	if code == codeOK {
-		return nil
-	}
-	return said(code)
+	return s.print(status.WriteText)
 }

@@ -186,10 +186,10 @@ func TestDestroySaysWhereDataStays(t *testing.T) {
 	w.want(codeOK, "apply", "--auto-approve")
 	w.answer = "n\n"
 	w.want(codeFailed, "destroy")
-	w.says(&w.stderr, "destroy? data is kept: /var/lib/note (zk1 zk2) [y/N]")
+	w.says(&w.stderr, "destroy? kept with all data: /var/lib/note (zk1 zk2) [y/N]")
 	w.answer = "y\n"
 	w.want(codeOK, "destroy")
-	w.says(&w.stdout, "main: destroyed", "data is kept: /var/lib/note (zk1 zk2)")
+	w.says(&w.stdout, "main: destroyed", "kept with all data: /var/lib/note (zk1 zk2)")
 	for _, m := range w.machines {
 		if m.Thing("file:/etc/note") != nil {
 			t.Error("our file is still there")
@@ -204,7 +204,7 @@ func TestDestroyWipesWhenAsked(t *testing.T) {
 	w := newWorld(t, "zk1")
 	w.want(codeOK, "apply", "--auto-approve")
 	w.want(codeOK, "destroy", "--wipe-data", "--auto-approve")
-	w.says(&w.stdout, "data is deleted: /var/lib/note (zk1)")
+	w.says(&w.stdout, "deleted with all data: /var/lib/note (zk1)")
 	if w.machines["zk1"].Thing("dir:/var/lib/note") != nil {
 		t.Error("the data is still there")
 	}

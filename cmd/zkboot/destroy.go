@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -33,16 +35,16 @@ Packages go where zkboot installed them. Data directories stay, unless --wipe-da
 	return cmd
 }
 
-// fate says in one line what a destroy does to data, and where that is.
+// fate says in one line what a destroy does to directories that hold data, and where.
 func fate(p *bootstrap.Plan) string {
 	wiped := dirs(p, func(st bootstrap.Step) bool { return st.Wipe })
 	kept := dirs(p, func(st bootstrap.Step) bool { return st.Action == bootstrap.ActionRelease })
 	var parts []string
 	if len(wiped) > 0 {
-		parts = append(parts, "data is deleted: "+strings.Join(wiped, ", "))
+		parts = append(parts, "deleted with all data: "+strings.Join(wiped, ", "))
 	}
 	if len(kept) > 0 {
-		parts = append(parts, "data is kept: "+strings.Join(kept, ", "))
+		parts = append(parts, "kept with all data: "+strings.Join(kept, ", "))
 	}
 	if len(parts) == 0 {
 		return "zkboot owns no data there"
@@ -51,26 +53,23 @@ func fate(p *bootstrap.Plan) string {
 }
 
 // dirs lists, as path (hosts), the directories that steps like the given one are about.
+// What lies below a listed one goes without saying.
 func dirs(p *bootstrap.Plan, like func(bootstrap.Step) bool) []string {
 	hosts := map[string][]string{}
-	var paths []string
 	for _, w := range p.Waves {
 		for _, host := range w.Hosts() {
 			for _, st := range w.Steps[host] {
-				if st.Target.Kind() != bootstrap.KindDir || !like(st) {
-					continue
+				if st.Target.Kind() == bootstrap.KindDir && like(st) {
+					hosts[st.Target.Name()] = append(hosts[st.Target.Name()], host)
 				}
-				path := st.Target.Name()
-				if hosts[path] == nil {
-					paths = append(paths, path)
-				}
-				hosts[path] = append(hosts[path], host)
 			}
 		}
 	}
-	slices.Sort(paths)
-	for i, path := range paths {
-		paths[i] = fmt.Sprintf("%s (%s)", path, strings.Join(hosts[path], " "))
+	var out []string
+	for _, dir := range slices.Sorted(maps.Keys(hosts)) {
+		if _, listed := hosts[path.Dir(dir)]; !listed {
+			out = append(out, fmt.Sprintf("%s (%s)", dir, strings.Join(hosts[dir], " ")))
+		}
 	}
-	return paths
+	return out
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,13 +33,14 @@ new with the provider's console before you trust it.
 
 --pin makes the keys that are offered now the ones on record in accept_new_file, as after a
 rebuilt host. It exits with 1 when a host shows another key than the one on record.`,
-		RunE: func(cmd *cobra.Command, hosts []string) (err error) {
+		RunE: func(cmd *cobra.Command, hosts []string) error {
 			s, err := a.newSpecSession(outputText, file)
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, s.close()) }()
-			if hosts, err = chooseHosts(s.spec, hosts); err != nil {
+			defer s.close()
+			hosts, err = chooseHosts(s.spec, hosts)
+			if err != nil {
 				return err
 			}
 			seen := s.scan(cmd.Context(), hosts)
@@ -91,13 +94,14 @@ type hostKeys struct {
 // scan asks all hosts at once.
 func (s *session) scan(ctx context.Context, hosts []string) []*hostKeys {
 	out := make([]*hostKeys, len(hosts))
+	keys := ssh.NewKeyring((&secrets{session: s}).passphrase) // for jump hosts
 	var g errgroup.Group
 	g.SetLimit(8)
 	for i, host := range hosts {
 		g.Go(func() error {
 			k := &hostKeys{host: host, target: ssh.TargetOf(s.spec, host)}
 			if k.err = k.record(); k.err == nil {
-				k.offered, k.err = ssh.ScanHostKeys(ctx, k.target, ssh.Options{})
+				k.offered, k.err = ssh.ScanHostKeys(ctx, k.target, ssh.Options{Keys: keys})
 			}
 			out[i] = k
 			return nil
@@ -120,13 +124,13 @@ func (k *hostKeys) record() error {
 		k.source, k.trusted = "host_key", pins
 		return nil
 	}
-	if k.target.KnownHostsFile != "" {
-		db, err := knownhosts.NewDB(k.target.KnownHostsFile)
+	for _, file := range k.knownHosts() {
+		db, err := knownhosts.NewDB(file)
 		if err != nil {
-			return fmt.Errorf("%s: known_hosts_file: %w", k.host, err)
+			return fmt.Errorf("%s: %s: %w", k.host, file, err)
 		}
 		for _, key := range db.HostKeys(net.JoinHostPort(k.target.Address, strconv.Itoa(k.port()))) {
-			k.source, k.trusted = k.target.KnownHostsFile, append(k.trusted, key.PublicKey)
+			k.source, k.trusted = file, append(k.trusted, key.PublicKey)
 		}
 	}
 	if len(k.trusted) > 0 || k.target.AcceptNew == "" {
@@ -142,6 +146,20 @@ func (k *hostKeys) record() error {
 		}
 	}
 	return nil
+}
+
+// knownHosts are the files that ssh(1) would look into.
+func (k *hostKeys) knownHosts() []string {
+	switch {
+	case k.target.KnownHostsFile != "":
+		return []string{k.target.KnownHostsFile}
+	case k.target.ConfigFile == "none":
+		return nil
+	}
+	return slices.DeleteFunc([]string{expandHome("~/.ssh/known_hosts"), "/etc/ssh/ssh_known_hosts"}, func(file string) bool {
+		_, err := os.Stat(file)
+		return errors.Is(err, fs.ErrNotExist)
+	})
 }
 
 func (k *hostKeys) trusts(key xssh.PublicKey) bool {

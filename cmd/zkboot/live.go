@@ -24,7 +24,7 @@ type live struct {
 	running []task // in the order of their start
 	ended   bytes.Buffer
 	shown   string // the lines that stand below the cursor's first line
-	held    bool
+	held    int    // by how many questions
 
 	stop chan struct{}
 	wg   sync.WaitGroup
@@ -45,7 +45,9 @@ func newLive(w io.Writer, width func() int) *live {
 			select {
 			case now := <-tick.C:
 				l.mu.Lock()
-				l.draw(now)
+				if l.held == 0 {
+					l.draw(l.block(now))
+				}
 				l.mu.Unlock()
 			case <-l.stop:
 				return
@@ -77,11 +79,7 @@ func (l *live) event(ev bootstrap.Event) {
 }
 
 // draw replaces the live lines. Nothing is written when nothing is different.
-func (l *live) draw(now time.Time) {
-	if l.held {
-		return
-	}
-	block := l.block(now)
+func (l *live) draw(block string) {
 	if block == l.shown && l.ended.Len() == 0 {
 		return
 	}
@@ -113,13 +111,14 @@ func (l *live) block(now time.Time) string {
 		hosts = append(hosts, "")
 	}
 	var b strings.Builder
+	width := l.width() - 1
 	for _, h := range hosts {
 		t := last[h]
 		line := fmt.Sprintf("%s  %s  %ds", siteName(h), t.step, int(now.Sub(t.since).Seconds()))
 		if t.note != "" {
 			line += "  " + t.note
 		}
-		b.WriteString(cut(line, l.width()-1) + "\n")
+		b.WriteString(cut(line, width) + "\n")
 	}
 	return b.String()
 }
@@ -137,19 +136,18 @@ func (l *live) report(r bootstrap.Report) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_ = r.WriteText(&l.ended) // a buffer takes everything
-	l.draw(time.Now())
 }
 
-// hold draws what is new and leaves the cursor below it.
+// hold takes the live lines away and leaves the cursor where they were.
 func (l *live) hold() func() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.draw(time.Now())
-	l.held, l.shown = true, ""
+	l.draw("")
+	l.held++
 	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.held = false
+		l.held--
 	}
 }
 
@@ -158,6 +156,5 @@ func (l *live) close() {
 	l.wg.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.running, l.held = nil, false
-	l.draw(time.Now())
+	l.draw("")
 }

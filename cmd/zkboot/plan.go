@@ -1,8 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -16,29 +16,34 @@ func (a *app) planCommand() *cobra.Command {
 		Use:   "plan",
 		Short: "Show every step that apply would take, and change nothing",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.newSpecSession(mode, file)
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, s.close()) }()
+			defer s.close()
 			s.patience = firstBoot
 			plan, report := s.engine.Plan(cmd.Context(), s.spec, bootstrap.Intent{Verb: bootstrap.VerbConverge})
 			s.out.report(report)
 			if plan == nil {
-				return said(codeFailed)
+				return s.end("failed", codeFailed)
 			}
-			s.show(plan)
+			if err := s.show(plan); err != nil {
+				return err
+			}
 			if store != "" {
 				if err := writePlan(store, plan); err != nil {
 					return err
 				}
 				fmt.Fprintf(a.stderr, "stored in %s: `zkboot apply %s` carries out exactly this\n", store, store)
 			}
-			if detailed && !plan.Empty() {
-				return said(codeChanges)
+			if plan.Empty() {
+				return s.end("nothing to do", codeOK)
 			}
-			return nil
+			if detailed {
+				return s.end("planned", codeChanges)
+			}
+			return s.end("planned", codeOK)
 		},
 	}
 	fileFlag(cmd, &file)
@@ -49,11 +54,14 @@ func (a *app) planCommand() *cobra.Command {
 }
 
 // show prints a plan, which is a result.
-func (s *session) show(p *bootstrap.Plan) {
+func (s *session) show(p *bootstrap.Plan) error {
 	if j := s.machine(); j != nil {
 		hosts, steps := p.Counts()
 		j.write(planLine{Type: "plan", Empty: p.Empty(), Hosts: hosts, Steps: steps, Plan: p})
-		return
+		return nil
 	}
-	fmt.Fprint(s.app.stdout, p)
+	return s.print(func(w io.Writer) error {
+		_, err := io.WriteString(w, p.String())
+		return err
+	})
 }

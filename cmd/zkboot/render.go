@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -33,12 +32,12 @@ What depends on the host is taken from --facts, a JSON file of facts; without it
 with Debian 12 on amd64 is assumed.`,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: rendered,
-		RunE: func(_ *cobra.Command, args []string) (err error) {
+		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := a.newSpecSession(outputText, file)
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, s.close()) }()
+			defer s.close()
 			facts, err := a.facts(factsFile)
 			if err != nil {
 				return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -43,7 +44,8 @@ func (a *app) newSpecSession(mode, file string) (*session, error) {
 		return nil, err
 	}
 	if s.spec, err = s.load(file); err != nil {
-		return nil, errors.Join(err, s.close())
+		s.close()
+		return nil, err
 	}
 	return s, nil
 }
@@ -60,7 +62,7 @@ func (s *session) load(file string) (*bootstrap.Spec, error) {
 	}
 	if report.Failed() {
 		s.out.report(report)
-		return nil, said(codeFailed)
+		return nil, s.end("failed", codeFailed)
 	}
 	return spec, nil
 }
@@ -71,9 +73,29 @@ func (s *session) machine() *jsonLines {
 	return j
 }
 
-// close gives locks and connections back.
-func (s *session) close() error {
+// print writes a result to stdout, after all that was said before.
+func (s *session) print(write func(io.Writer) error) error {
+	defer s.out.hold()()
+	return write(s.app.stdout)
+}
+
+// end puts out the last line for machines and turns the code into the command's error.
+func (s *session) end(outcome string, code int) error {
+	if j := s.machine(); j != nil {
+		j.write(resultLine{Type: "result", Outcome: outcome, Code: code})
+	}
+	if code == codeOK {
+		return nil
+	}
+	return said(code)
+}
+
+// close gives locks and connections back. The work is done by then, so that a connection
+// that does not end well is worth a word and no other exit code.
+func (s *session) close() {
 	err := s.engine.Close()
 	s.out.close()
-	return errors.Join(err, s.log.Close())
+	if err = errors.Join(err, s.log.Close()); err != nil {
+		fmt.Fprintf(s.app.stderr, "zkboot: closing: %v\n", err)
+	}
 }

@@ -45,7 +45,6 @@ func loadSpec(file string) (*bootstrap.Spec, bootstrap.Report, error) {
 }
 
 // resolvePaths makes the paths of s absolute: in a file they are relative to its folder.
-// Paths below ~ stay, package ssh expands them.
 func resolvePaths(s *bootstrap.Spec, dir string) {
 	resolveSSH(&s.SSH, dir)
 	for name, h := range s.Hosts {
@@ -75,10 +74,21 @@ func resolveSSH(c *bootstrap.SSH, dir string) {
 }
 
 func resolve(path, dir string) string {
-	if path == "" || path == "~" || strings.HasPrefix(path, "~/") || filepath.IsAbs(path) {
+	path = expandHome(path)
+	if path == "" || filepath.IsAbs(path) {
 		return path
 	}
 	return filepath.Join(dir, path)
+}
+
+// expandHome replaces a leading ~/ as a shell would; without a home it stays.
+func expandHome(path string) string {
+	rest, ok := strings.CutPrefix(path, "~/")
+	home, err := os.UserHomeDir()
+	if !ok || err != nil {
+		return path
+	}
+	return filepath.Join(home, rest)
 }
 
 // resolveURL makes file:zookeeper.tar.gz, which has no slash after the colon, absolute.

@@ -20,6 +20,7 @@ func TestInitWritesWhatLoadAndTheRolesAccept(t *testing.T) {
 }
 
 func TestPathsAreRelativeToTheSpec(t *testing.T) {
+	t.Setenv("HOME", "/home/alice")
 	s := &bootstrap.Spec{
 		SSH: bootstrap.SSH{IdentityFiles: []string{"id", "~/.ssh/id", "/etc/id"}, KnownHostsFile: "../known_hosts",
 			AcceptNewFile: "accepted", ConfigFile: "none", Jump: &bootstrap.Jump{IdentityFiles: []string{"jump"}}},
@@ -29,7 +30,7 @@ func TestPathsAreRelativeToTheSpec(t *testing.T) {
 	}
 	resolvePaths(s, "/site/a")
 	want := &bootstrap.Spec{
-		SSH: bootstrap.SSH{IdentityFiles: []string{"/site/a/id", "~/.ssh/id", "/etc/id"}, KnownHostsFile: "/site/known_hosts",
+		SSH: bootstrap.SSH{IdentityFiles: []string{"/site/a/id", "/home/alice/.ssh/id", "/etc/id"}, KnownHostsFile: "/site/known_hosts",
 			AcceptNewFile: "/site/a/accepted", ConfigFile: "none", Jump: &bootstrap.Jump{IdentityFiles: []string{"/site/a/jump"}}},
 		Hosts: map[string]bootstrap.HostSpec{"zk1": {SSH: bootstrap.SSH{IdentityFiles: []string{"/site/a/zk1"}, ConfigFile: "/site/a/config"}}},
 		Ensemble: &bootstrap.Ensemble{Source: bootstrap.Source{

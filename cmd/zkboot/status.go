@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +17,7 @@ func (a *app) statusCommand() *cobra.Command {
 
 It exits with 0 when a majority serves, and with 3 otherwise.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(mode); err != nil {
 				return err
 			}
@@ -26,7 +25,7 @@ It exits with 0 when a majority serves, and with 3 otherwise.`,
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, s.close()) }()
+			defer s.close()
 			status, err := s.status(cmd.Context())
 			if err != nil {
 				return err
@@ -35,7 +34,7 @@ It exits with 0 when a majority serves, and with 3 otherwise.`,
 			if mode == outputJSON {
 				write = status.WriteJSON
 			}
-			if err := write(a.stdout); err != nil {
+			if err := s.print(write); err != nil {
 				return err
 			}
 			if !status.Quorum {

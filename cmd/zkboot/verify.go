@@ -34,7 +34,7 @@ judged by the members' own figures; --on-live-members loads them with a probe as
 
 It exits with 0 on pass or warn, 3 when anything fails, 1 when it could not run.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if mode == outputJSON && !cmd.Flags().Changed("format") {
 				format = "json"
 			}
@@ -49,7 +49,7 @@ It exits with 0 on pass or warn, 3 when anything fails, 1 when it could not run.
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, s.close()) }()
+			defer s.close()
 			found, report := s.engine.Verify(cmd.Context(), s.spec, opts)
 			s.out.report(report)
 			if found == nil {
@@ -58,7 +58,7 @@ It exits with 0 on pass or warn, 3 when anything fails, 1 when it could not run.
 			if err := cmd.Context().Err(); err != nil {
 				return err // what a cancelled probe found would read as a failing host
 			}
-			if err := write(*found, a.stdout); err != nil {
+			if err := s.print(func(w io.Writer) error { return write(*found, w) }); err != nil {
 				return err
 			}
 			if found.Verdict == verify.Fail {
