@@ -191,22 +191,28 @@ func (p installPlan) argv() []string {
 // removePackages removes what nothing else on the machine needs by now. A package that
 // something outside of the list depends on stays, which note is told.
 func (m *machine) removePackages(ctx context.Context, names []string, have map[string]dpkgEntry, note func(string)) error {
-	var there []string
-	held := false
+	var there, held []string
 	for _, name := range names {
 		if e, ok := have[name]; ok {
 			there = append(there, name)
-			held = held || e.hold
+			if e.hold {
+				held = append(held, name)
+			}
+		}
+	}
+	if len(there) == 0 {
+		return nil
+	}
+	// Unheld before anything is tried: a hold on one of them makes apt call the removal of
+	// another impossible.
+	if len(held) > 0 {
+		if _, err := m.finish(ctx, append([]string{"apt-mark", "unhold"}, held...)...); err != nil {
+			return err
 		}
 	}
 	free, err := m.removable(ctx, there, note)
 	if err != nil || len(free) == 0 {
 		return err
-	}
-	if held {
-		if _, err := m.finish(ctx, append([]string{"apt-mark", "unhold"}, free...)...); err != nil {
-			return err
-		}
 	}
 	note("removing " + strings.Join(free, " "))
 	_, err = m.finish(ctx, append(append(append([]string{"apt-get"}, aptOptions()...), "remove"), free...)...)
@@ -217,9 +223,6 @@ func (m *machine) removePackages(ctx context.Context, names []string, have map[s
 }
 
 func (m *machine) removable(ctx context.Context, names []string, note func(string)) ([]string, error) {
-	if len(names) == 0 {
-		return nil, nil
-	}
 	others, err := m.wouldRemove(ctx, names, names)
 	if err != nil || len(others) == 0 {
 		return names, err
@@ -239,7 +242,9 @@ func (m *machine) removable(ctx context.Context, names []string, note func(strin
 	return free, nil
 }
 
-// wouldRemove lists the packages beside ours that apt would remove along with names.
+// wouldRemove lists the packages beside ours that apt would remove along with names and
+// that somebody asked for. What came only as a dependency (junit4 with libzookeeper-java)
+// may go with what it came for.
 func (m *machine) wouldRemove(ctx context.Context, names, ours []string) ([]string, error) {
 	out, err := m.run(ctx, append([]string{"apt-get", "-s", "-q", "--allow-change-held-packages", "remove"}, names...)...)
 	if err != nil {
@@ -255,7 +260,15 @@ func (m *machine) wouldRemove(ctx context.Context, names, ours []string) ([]stri
 			others = append(others, f[1])
 		}
 	}
-	return others, nil
+	if len(others) == 0 {
+		return nil, nil
+	}
+	auto, err := m.run(ctx, append([]string{"apt-mark", "showauto"}, others...)...)
+	if err != nil {
+		return nil, err
+	}
+	came := strings.Fields(auto)
+	return slices.DeleteFunc(others, func(name string) bool { return slices.Contains(came, name) }), nil
 }
 
 // repairDpkg finishes what an interrupted dpkg left; apt refuses to work before that. It
