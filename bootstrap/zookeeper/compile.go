@@ -151,15 +151,21 @@ type mark struct {
 	Server  int    `json:"server"`
 }
 
+// String is the content of the file.
+func (k mark) String() string {
+	b, err := json.Marshal(k)
+	if err != nil { // strings and numbers always encode
+		return ""
+	}
+	return string(b)
+}
+
 // identity are the two files that say which member of which ensemble the data belongs to.
 func (m member) identity(cluster string) []bootstrap.Resource {
-	b, err := json.Marshal(mark{Format: 1, Name: m.spec.Name, Cluster: cluster, Server: m.id})
-	if err != nil { // strings and numbers always encode
-		b = nil
-	}
+	own := mark{Format: 1, Name: m.spec.Name, Cluster: cluster, Server: m.id}
 	return []bootstrap.Resource{
 		bootstrap.File{Path: m.myID, Content: strconv.Itoa(m.id) + "\n", Mode: 0o640, Owner: account, Group: account},
-		bootstrap.File{Path: m.marker, Content: string(b) + "\n", Mode: 0o640, Owner: account, Group: account},
+		bootstrap.File{Path: m.marker, Content: own.String() + "\n", Mode: 0o640, Owner: account, Group: account},
 	}
 }
 

@@ -183,3 +183,29 @@ func tooNew(s *bootstrap.Spec, v Version) bootstrap.Report {
 	}
 	return r
 }
+
+// validateFlags refuses JVM flags that would undo what zoo.cfg settles: a key of zoo.cfg
+// is a system property as well.
+func validateFlags(s *bootstrap.Spec) bootstrap.Report {
+	var r bootstrap.Report
+	for i, flag := range s.Ensemble.JVMFlags {
+		p := bootstrap.Path("ensemble.jvm_flags").Index(i)
+		if strings.HasPrefix(flag, "-Xmx") || strings.HasPrefix(flag, "-Xms") {
+			r.Errorf(p, "%s is not set here: set ensemble.heap", flag)
+			continue
+		}
+		property, ok := strings.CutPrefix(flag, "-Dzookeeper.")
+		if !ok {
+			continue
+		}
+		name, value, _ := strings.Cut(property, "=")
+		if why := takenWhy(name); why != "" {
+			r.Errorf(p, "%s is not set here: %s", name, why)
+		} else if only, ok := unsafe()[name]; ok && value != only[0] {
+			r.Errorf(p, "%s=%s is refused: %s", name, value, only[1])
+		} else if _, known := findKey(name); known {
+			r.Errorf(p, "%s is a key of zoo.cfg: set ensemble.config[%q]", name, name)
+		}
+	}
+	return r
+}

@@ -44,9 +44,13 @@ func refusals(s *bootstrap.Spec, now bootstrap.Site, cluster string) bootstrap.R
 	return r
 }
 
-// versionFindings judges the version of every member, hosts with one version together.
+// versionFindings judges the version of every member, hosts with one version together. One
+// that the spec states was judged by Validate.
 func versionFindings(s *bootstrap.Spec, now bootstrap.Site) bootstrap.Report {
 	var r bootstrap.Report
+	if stated(s.Ensemble.Source) {
+		return r
+	}
 	by := map[Version][]string{}
 	for _, m := range members(s) {
 		seen, ok := now.Hosts[m.host]
@@ -115,7 +119,8 @@ func (m member) foreignData(have bootstrap.State, cluster string) bootstrap.Repo
 	want := mark{Format: 1, Name: m.spec.Name, Cluster: cluster, Server: m.id}
 	switch {
 	case !marked:
-		return m.refuse(at, keep, "%s holds the data of a server that zkboot did not make: there is no %s", m.data, m.marker)
+		own := fmt.Sprintf("; if it is this member's own, kept by a destroy, write %s there", want)
+		return m.refuse(at, keep+own, "%s holds the data of a server that zkboot did not make: there is no %s", m.data, m.marker)
 	case is.Format != 1:
 		return m.refuse(at, "use the zkboot that wrote it", "%s is of format %d, this zkboot reads format 1", m.marker, is.Format)
 	case is != want:

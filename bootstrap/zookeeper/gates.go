@@ -27,7 +27,7 @@ func quorumWithout(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, ho
 	if _, ok := memberOn(s, hosts[0]); !ok {
 		return fmt.Errorf("%s: %s is no member", stepQuorumWithout, hosts[0])
 	}
-	return await(ctx, s, h, stepQuorumWithout, func(vs []view) error { return canMiss(vs, hosts[0]) })
+	return await(ctx, s, h, stepQuorumWithout, joining(s), func(vs []view) error { return canMiss(vs, hosts[0]) })
 }
 
 // canMiss says why a member cannot be missed now, or nil. A single voter never can be
@@ -85,7 +85,7 @@ func gateError(step string, v view, hint, format string, args ...any) error {
 
 // everyone waits until every member serves, votes, is in sync and holds the same data.
 func everyone(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error {
-	return await(ctx, s, h, stepEveryone, together)
+	return await(ctx, s, h, stepEveryone, patience(s), together)
 }
 
 // together says what keeps the ensemble from being whole, or nil.
@@ -214,10 +214,9 @@ func commonDigest(vs []view) (uint64, bool) {
 	return 0, false
 }
 
-// await looks at all members until check has nothing to say, the patience of the spec is
-// at its end, or the data has diverged. The error is what check said last.
-func await(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, step string, check func([]view) error) error {
-	wait := patience(s)
+// await looks at all members until check has nothing to say, the time is over, or the data
+// has diverged. The error is what check said last.
+func await(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, step string, wait time.Duration, check func([]view) error) error {
 	bounded, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	ticker := time.NewTicker(pollEvery)

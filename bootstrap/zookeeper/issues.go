@@ -26,7 +26,7 @@ type KnownIssue struct {
 func KnownIssues() []KnownIssue {
 	return []KnownIssue{
 		{
-			ID: "ZOOKEEPER-4785", What: "loses transactions when a follower syncs by DIFF and crashes", Refuse: true,
+			ID: "ZOOKEEPER-4785", What: "transactions are lost when a follower syncs by DIFF and crashes", Refuse: true,
 			Source: "https://issues.apache.org/jira/browse/ZOOKEEPER-4785",
 			spans:  []span{{fixed: Version{3, 8, 5}}, {from: Version{3, 9, 0}, fixed: Version{3, 9, 2}}},
 			advice: "use 3.8.6 or 3.9.5 (source.tarball)",
@@ -38,7 +38,7 @@ func KnownIssues() []KnownIssue {
 			advice: "no release has a fix; never restart a member after a disk error, wipe and replace it",
 		},
 		{
-			ID: "ZOOKEEPER-4925", What: "loses data when a learner restarts", Refuse: true,
+			ID: "ZOOKEEPER-4925", What: "data is lost when a learner restarts", Refuse: true,
 			Source: "https://issues.apache.org/jira/browse/ZOOKEEPER-4925",
 			spans:  []span{{from: Version{3, 9, 3}, fixed: Version{3, 9, 4}}},
 			advice: "use 3.8.6 or 3.9.5 (source.tarball)",
@@ -67,14 +67,18 @@ func validateAccepted(s *bootstrap.Spec) bootstrap.Report {
 	return r
 }
 
-// issues judges a version against the policy; hosts are those that have it.
+// issues judges a version against the policy; hosts are those that have it, none where the
+// spec alone says so.
 func issues(s *bootstrap.Spec, v Version, hosts []string) bootstrap.Report {
 	var r bootstrap.Report
 	at := sourcePath(s)
-	on := strings.Join(hosts, ", ")
+	name := "ZooKeeper " + v.String()
+	if len(hosts) > 0 {
+		name += " (" + strings.Join(hosts, ", ") + ")"
+	}
 	if v.Less(oldest()) {
 		r.Add(bootstrap.Finding{Severity: bootstrap.SeverityError, Path: at, Err: bootstrap.ErrRefused,
-			Text: fmt.Sprintf("ZooKeeper %s (%s) is too old: zkboot needs %s", v, on, oldest()), Hint: "use source.tarball"})
+			Text: fmt.Sprintf("%s is too old: zkboot needs %s", name, oldest()), Hint: "use source.tarball"})
 		return r
 	}
 	for _, k := range KnownIssues() {
@@ -82,7 +86,7 @@ func issues(s *bootstrap.Spec, v Version, hosts []string) bootstrap.Report {
 			continue
 		}
 		f := bootstrap.Finding{Severity: bootstrap.SeverityWarning, Path: at, Hint: k.advice,
-			Text: fmt.Sprintf("ZooKeeper %s (%s) has %s: it %s; %s", v, on, k.ID, k.What, k.Source)}
+			Text: fmt.Sprintf("%s has %s: %s; %s", name, k.ID, k.What, k.Source)}
 		if k.Refuse {
 			f.Severity, f.Err = bootstrap.SeverityError, bootstrap.ErrRefused
 			f.Hint += ", or list " + k.ID + " under ensemble.accept_known_issues"

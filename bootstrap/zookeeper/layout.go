@@ -145,12 +145,15 @@ func founding(s *bootstrap.Spec) Dynamic {
 	return d
 }
 
-// patience bounds the wait for a member to come up and follow: what the leader itself
-// grants (initLimit ticks), and time for the JVM and for loading the data.
-func patience(s *bootstrap.Spec) time.Duration {
+// joining is what a leader itself grants a member to connect and follow: initLimit ticks.
+func joining(s *bootstrap.Spec) time.Duration {
 	c := settings(s)
-	return time.Duration(c.number("initLimit")*c.number("tickTime"))*time.Millisecond + 60*time.Second
+	return time.Duration(c.number("initLimit")*c.number("tickTime")) * time.Millisecond
 }
+
+// patience bounds the wait for members that have just been started: joining, and time for
+// the JVM and for loading the data.
+func patience(s *bootstrap.Spec) time.Duration { return joining(s) + time.Minute }
 
 // below reports whether dir is the mount point at or lies below it.
 func below(dir, at string) bool { return dir == at || strings.HasPrefix(dir, at+"/") }

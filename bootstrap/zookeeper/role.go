@@ -30,13 +30,17 @@ func (Role) Validate(s *bootstrap.Spec) bootstrap.Report {
 	r := validateConfig(s)
 	r.Merge(validateAccepted(s))
 	r.Merge(validateTuning(s))
-	src := s.Ensemble.Source
-	if src.Tarball == nil && (src.Apt == nil || src.Apt.Version == "") {
+	r.Merge(validateFlags(s))
+	if !stated(s.Ensemble.Source) {
+		return r // Compile knows it
+	}
+	v, err := versionOn(s, bootstrap.Seen{})
+	if err != nil {
+		r.Errorf(sourcePath(s).Field("version"), "%w", err)
 		return r
 	}
-	if _, err := versionOn(s, bootstrap.Seen{}); err != nil {
-		r.Errorf(sourcePath(s).Field("version"), "%w", err)
-	}
+	r.Merge(issues(s, v, nil))
+	r.Merge(tooNew(s, v))
 	return r
 }
 

@@ -40,7 +40,8 @@ func (m member) tuning() (sysctl.Tuning, error) {
 	// What only the sidecar asks for is the sidecar's to set.
 	merged.Sysctl = slices.DeleteFunc(merged.Sysctl, func(s sysctl.Setting) bool {
 		_, chosen := m.spec.Tuning.Sysctl[s.Key]
-		return s.Rule == sysctl.Leave || !chosen && !slices.ContainsFunc(mine.Sysctl, func(t sysctl.Setting) bool { return t.Key == s.Key })
+		asked := slices.ContainsFunc(mine.Sysctl, func(t sysctl.Setting) bool { return t.Key == s.Key && t.Rule != sysctl.Leave })
+		return s.Rule == sysctl.Leave || !chosen && !asked
 	})
 	return merged, nil
 }

@@ -85,6 +85,11 @@ func tarballVersion(t *bootstrap.Tarball) (Version, error) {
 	return ParseVersion(m[1])
 }
 
+// stated reports whether the spec alone says which version it is.
+func stated(src bootstrap.Source) bool {
+	return src.Tarball != nil || src.Apt != nil && src.Apt.Version != ""
+}
+
 // versionOn is the version that a host runs or is about to run. What is certain comes
 // first: the spec, the installed package, apt's candidate, the distribution.
 func versionOn(s *bootstrap.Spec, seen bootstrap.Seen) (Version, error) {
