@@ -99,7 +99,8 @@ func (c *change) stale(i int, format string, args ...any) error {
 	return c.fail(i, fmt.Errorf("%w: %s; plan again", bootstrap.ErrStale, fmt.Sprintf(format, args...)))
 }
 
-// premises looks at the things of all steps again and compares. Manifests are
+// premises looks at the things of all steps again and compares. A further step about
+// the same thing rests on the one before, such as a start behind a stop. Manifests are
 // premises too: a thing that another owner took on meanwhile is not deleted.
 func (c *change) premises(ctx context.Context) error {
 	var ids []bootstrap.ID
@@ -111,13 +112,15 @@ func (c *change) premises(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("looking at the premises: %w", err)
 	}
+	checked := map[bootstrap.ID]bool{}
 	for i, s := range c.steps {
 		if why, unread := now.Unread[s.Target]; unread {
 			return c.fail(i, fmt.Errorf("its state cannot be read: %s", why))
 		}
-		if how := moved(s, now.Find(s.Target)); how != "" {
+		if how := moved(s, now.Find(s.Target)); how != "" && !checked[s.Target] {
 			return c.stale(i, "%s", how)
 		}
+		checked[s.Target] = true
 		if err := c.ownership(i, s); err != nil {
 			return err
 		}

@@ -60,7 +60,7 @@ func stepError(t *testing.T, err error, index int) error {
 	return broke.Err
 }
 
-func manifestOf(t *testing.T, h *Host, owner bootstrap.Owner) bootstrap.Manifest {
+func manifestOf(t tester, h *Host, owner bootstrap.Owner) bootstrap.Manifest {
 	t.Helper()
 	m, err := h.store.load()
 	if err != nil {
@@ -197,6 +197,30 @@ func TestStalePremisesAreRefusedBeforeAnyChange(t *testing.T) {
 	}
 }
 
+// Formation stops a unit, writes and starts it again in one call.
+func TestStepsAboutOneThingRestOnEachOther(t *testing.T) {
+	running := bootstrap.Unit{Name: "z.service", Content: "x", Enabled: true, Running: true, Rev: "1"}
+	stopped := running
+	stopped.Running, stopped.Rev = false, ""
+	f := newFakeThings(running, file("/etc/a", "x"))
+	h := newTestHost(t, t.TempDir(), f)
+	locked(t, h)
+	steps := []bootstrap.Step{
+		step(bootstrap.ActionUpdate, running, stopped),
+		step(bootstrap.ActionDelete, file("/etc/a", "x"), nil),
+		step(bootstrap.ActionCreate, nil, file("/etc/a", "y")),
+		step(bootstrap.ActionUpdate, stopped, running),
+	}
+	for i := range steps {
+		steps[i].Owner = ""
+	}
+	changed(t, h, steps...)
+	want := []string{"update unit:z.service;", "delete file:/etc/a;", "create file:/etc/a;", "update unit:z.service;"}
+	if !reflect.DeepEqual(f.runs, want) {
+		t.Errorf("want %q, got %q", want, f.runs)
+	}
+}
+
 func TestStepsThatAreRefused(t *testing.T) {
 	data := dir("/data")
 	data.Data = true
@@ -250,6 +274,7 @@ func TestStepsThatAreRefused(t *testing.T) {
 func TestDeletePutsBackWhatWasBefore(t *testing.T) {
 	unit := bootstrap.Unit{Name: "z.service", Content: "theirs", Enabled: true, Running: true, Rev: "1"}
 	oursUnit := bootstrap.Unit{Name: "z.service", Content: "ours", Enabled: true, Running: true, Rev: "2"}
+	stray := bootstrap.Unit{Name: "z.service", Content: "Environment=ZKBOOT_REV=1", Running: true, Rev: "1"}
 	redacted := seen(file("/etc/a", "password=secret")).(bootstrap.File)
 	redacted.Content = "password=<redacted>"
 	hostOwned := seen(swappiness("60")).(bootstrap.Sysctl)
@@ -274,6 +299,7 @@ func TestDeletePutsBackWhatWasBefore(t *testing.T) {
 		{"a file that was there is put back", file("/etc/a", "theirs"), file("/etc/a", "ours"), file("/etc/a", "theirs")},
 		{"a file that is not known whole stays", redacted, file("/etc/a", "ours"), file("/etc/a", "ours")},
 		{"a unit that was there is put back", unit, oursUnit, unit},
+		{"a unit of ours goes though its manifest was lost", stray, oursUnit, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := newFakeThings(tc.now)

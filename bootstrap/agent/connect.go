@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/yamux"
 
@@ -193,6 +195,7 @@ func converse(conn net.Conn, method string, args, out any, note func(string)) er
 		}
 		switch {
 		case r.Error != nil:
+			r.Error.Text = plain(r.Error.Text)
 			return r.Error
 		case r.OK != nil:
 			if err := unmarshal(r.OK, out); err != nil {
@@ -200,9 +203,19 @@ func converse(conn net.Conn, method string, args, out any, note func(string)) er
 			}
 			return nil
 		case note != nil:
-			note(r.Note)
+			note(plain(r.Note))
 		}
 	}
+}
+
+// plain takes out of a host's text what would steer the operator's terminal.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, text)
 }
 
 // lost is the error of a connection that broke during a call.

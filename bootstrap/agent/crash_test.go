@@ -2,10 +2,15 @@ package agent
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strconv"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/zkboot/zkboot/bootstrap"
 )
@@ -74,22 +79,17 @@ func story() []bootstrap.Desired {
 	return out
 }
 
-func bareMachine() *fakeThings {
-	return newFakeThings(pkg("there"), file("/etc/theirs", "theirs"), swappiness("60"), bootstrap.Kernel{Name: "thp", Value: "always"})
-}
-
-// live brings the host through the story with one crash after n points and a new agent
-// after it. It reports whether the crash came at all.
-func live(t *testing.T, n int) (crashed bool) {
+// live brings a host with the given things through the story, with one crash after n
+// points and a new agent after it. It reports whether the crash came at all.
+func live(t tester, root string, bare []bootstrap.Resource, story []bootstrap.Desired, n int) (crashed bool) {
 	t.Helper()
-	root, f := t.TempDir(), bareMachine()
-	bare := bareMachine()
+	f, beginning := newFakeThings(bare...), newFakeThings(bare...)
 	c := &crasher{left: n}
-	for i, want := range story() {
+	in := bootstrap.Intent{Verb: bootstrap.VerbConverge}
+	for i, want := range story {
 		h := newTestHost(t, root, f)
 		c.wire(h, f)
 		locked(t, h)
-		in := bootstrap.Intent{Verb: bootstrap.VerbConverge}
 		err := h.Change(t.Context(), plan(t, h, owner, want, in)...)
 		if c.point != "" && !crashed {
 			crashed = true
@@ -100,7 +100,7 @@ func live(t *testing.T, n int) (crashed bool) {
 			f.before = func(string) error { return nil }
 			h = newTestHost(t, root, f)
 			locked(t, h)
-			ownsWhatItMade(t, h, f, bare)
+			ownsWhatItMade(t, h, f, beginning)
 			err = h.Change(t.Context(), plan(t, h, owner, want, in)...)
 			c.left = -1
 		}
@@ -112,8 +112,8 @@ func live(t *testing.T, n int) (crashed bool) {
 		}
 		h.Close()
 	}
-	if !reflect.DeepEqual(f.have, bare.have) {
-		t.Fatalf("crash %d (%s): the end is not the beginning: %v, was %v", n, c.point, sortedIDs(f.have), sortedIDs(bare.have))
+	if !reflect.DeepEqual(f.have, beginning.have) {
+		t.Fatalf("crash %d (%s): the end is not the beginning: %v, was %v", n, c.point, f.have, beginning.have)
 	}
 	if _, err := os.Stat(filepath.Join(root, "etc/zkboot")); !os.IsNotExist(err) {
 		t.Fatalf("crash %d (%s): /etc/zkboot is left: %v", n, c.point, err)
@@ -122,23 +122,50 @@ func live(t *testing.T, n int) (crashed bool) {
 }
 
 // ownsWhatItMade asserts that nothing is ever orphaned.
-func ownsWhatItMade(t *testing.T, h *Host, f, bare *fakeThings) {
+func ownsWhatItMade(t tester, h *Host, f, beginning *fakeThings) {
 	t.Helper()
 	m := manifestOf(t, h, owner)
-	for _, id := range sortedIDs(f.have) {
-		if _, owned := m.Find(id); !owned && !reflect.DeepEqual(f.have[id], bare.have[id]) {
+	for _, id := range slices.Sorted(maps.Keys(f.have)) {
+		if _, owned := m.Find(id); !owned && !reflect.DeepEqual(f.have[id], beginning.have[id]) {
 			t.Fatalf("%s was made or changed and nobody owns it", id)
 		}
 	}
 }
 
 func TestACrashAtAnyPointConverges(t *testing.T) {
+	bare := []bootstrap.Resource{pkg("there"), file("/etc/theirs", "theirs"), swappiness("60"), bootstrap.Kernel{Name: "thp", Value: "always"}}
 	n := 0
-	for live(t, n) {
+	for live(t, t.TempDir(), bare, story(), n) {
 		n++
 	}
 	if n < 50 {
 		t.Errorf("only %d points were tried", n)
 	}
-	t.Logf("%d crash points", n)
+}
+
+// Whatever is there and whatever is wanted in turn: every change converges, also after a
+// crash, and wanting nothing brings back what was there.
+func TestAnyLifeConverges(t *testing.T) {
+	unit := func(content string) bootstrap.Unit {
+		return bootstrap.Unit{Name: "z.service", Content: content, Enabled: true, Running: true, Rev: content}
+	}
+	before := []bootstrap.Resource{pkg("a"), pkg("b"), dir("/srv/a"), file("/etc/a", "theirs"), file("/etc/b", "1"),
+		swappiness("60"), bootstrap.Kernel{Name: "thp", Value: "always"}, unit("theirs")}
+	wanted := []bootstrap.Resource{pkg("a"), pkg("b"), pkg("c"), dir("/srv/a"), dir("/srv/b"), file("/etc/a", "1"), file("/etc/a", "2"),
+		file("/etc/b", "1"), file("/etc/c", "1"), swappiness("1"), swappiness("2"), bootstrap.Kernel{Name: "thp", Value: "never"},
+		unit("Environment=ZKBOOT_REV=1"), unit("Environment=ZKBOOT_REV=2")}
+	id := func(r bootstrap.Resource) bootstrap.ID { return r.ID() }
+	roots := 0
+	dir := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		bare := rapid.SliceOfNDistinct(rapid.SampledFrom(before), 0, -1, id).Draw(t, "bare")
+		var story []bootstrap.Desired
+		for _, part := range []string{"first", "second"} {
+			rs := rapid.SliceOfNDistinct(rapid.SampledFrom(wanted), 0, -1, id).Draw(t, part)
+			story = append(story, bootstrap.Desired{Resources: rs, Cluster: "c"})
+		}
+		story = append(story, bootstrap.Desired{Cluster: "c"})
+		roots++
+		live(t, filepath.Join(dir, strconv.Itoa(roots)), bare, story, rapid.IntRange(0, 80).Draw(t, "crash"))
+	})
 }

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
-	"slices"
 	"sync"
-	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/zkboot/zkboot/bootstrap"
 	"github.com/zkboot/zkboot/verify"
@@ -102,8 +101,15 @@ func (f *fakeThings) do(s bootstrap.Step) error {
 	return f.before("after " + s.String())
 }
 
+// tester is what both *testing.T and *rapid.T are.
+type tester interface {
+	rapid.TB
+	Context() context.Context
+	Cleanup(func())
+}
+
 // newTestHost is a Local host with a directory of its own and fake things.
-func newTestHost(t *testing.T, root string, f *fakeThings) *Host {
+func newTestHost(t tester, root string, f *fakeThings) *Host {
 	t.Helper()
 	h := Local(Options{Root: root})
 	h.things = f
@@ -129,7 +135,7 @@ func newTestHost(t *testing.T, root string, f *fakeThings) *Host {
 }
 
 // locked takes the lock for the test.
-func locked(t *testing.T, h bootstrap.Host) {
+func locked(t tester, h bootstrap.Host) {
 	t.Helper()
 	if err := h.Lock(t.Context(), t.Name()); err != nil {
 		t.Fatal(err)
@@ -137,7 +143,7 @@ func locked(t *testing.T, h bootstrap.Host) {
 }
 
 // plan is what the engine would do: look and diff.
-func plan(t *testing.T, h bootstrap.Host, owner bootstrap.Owner, d bootstrap.Desired, in bootstrap.Intent) []bootstrap.Step {
+func plan(t tester, h bootstrap.Host, owner bootstrap.Owner, d bootstrap.Desired, in bootstrap.Intent) []bootstrap.Step {
 	t.Helper()
 	var ids []bootstrap.ID
 	for _, r := range d.Resources {
@@ -218,8 +224,4 @@ func (f *fakeHost) closes() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.closed
-}
-
-func sortedIDs(m map[bootstrap.ID]bootstrap.Resource) []bootstrap.ID {
-	return slices.Sorted(maps.Keys(m))
 }

@@ -1,6 +1,10 @@
 package agent
 
-import "github.com/zkboot/zkboot/bootstrap"
+import (
+	"strings"
+
+	"github.com/zkboot/zkboot/bootstrap"
+)
 
 // deed turns a step into what is to be done to the thing itself; false means nothing,
 // so that only the manifest changes. A delete takes away what did not exist before us.
@@ -15,7 +19,7 @@ func deed(s bootstrap.Step, e bootstrap.Entry) (bootstrap.Step, bool) {
 	case s.Was.Resource == nil: // gone already
 		return s, false
 	}
-	if e.Before.Resource != nil {
+	if e.Before.Resource != nil && !made(e.Before.Resource) {
 		s.Action, s.Want = bootstrap.ActionUpdate, bootstrap.Thing{Resource: restorable(e.Before.Resource)}
 		if s.Want.Resource == nil || moved(s, s.Want.Resource) == "" {
 			return s, false
@@ -30,6 +34,13 @@ func deed(s bootstrap.Step, e bootstrap.Entry) (bootstrap.Step, bool) {
 		s.Was = bootstrap.Thing{Resource: was}
 	}
 	return s, true
+}
+
+// made reports whether a thing from before is ours all the same, from a time whose
+// manifest was lost: only our units carry a revision.
+func made(before bootstrap.Resource) bool {
+	u, ok := before.(bootstrap.Unit)
+	return ok && strings.Contains(u.Content, "ZKBOOT_REV=")
 }
 
 // restorable returns the wanted form of a thing as it was before us, or nil when that

@@ -200,6 +200,22 @@ func TestProgressArrivesInOrderBeforeTheResult(t *testing.T) {
 	}
 }
 
+func TestAHostDoesNotSteerTheTerminal(t *testing.T) {
+	things := newFakeThings()
+	things.block = func(_ context.Context, note func(string)) { note("\x1b[2Jdone") }
+	things.before = func(string) error { return errors.New("line 1\n\x1b]0;title\aline 2") }
+	var got string
+	l := start(t, newTestHost(t, t.TempDir(), things), ConnectOptions{Progress: func(s string) { got = s }})
+	locked(t, l)
+	err := l.Change(t.Context(), createStep("/etc/a"))
+	if want := "\uFFFD[2Jdone"; got != want {
+		t.Errorf("note: want %q, got %q", want, got)
+	}
+	if err, want := stepError(t, err, 0), "line 1\n\uFFFD]0;title\uFFFDline 2"; err.Error() != want {
+		t.Errorf("error: want %q, got %q", want, err)
+	}
+}
+
 func TestCancelReachesTheHost(t *testing.T) {
 	cancelled := make(chan struct{})
 	begun := make(chan struct{})
