@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,13 +13,26 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 	xssh "golang.org/x/crypto/ssh"
 )
 
 var update = flag.Bool("update", false, "rewrite expected output in scripts")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"zkboot": main})
+	testscript.Main(leakFree{m}, map[string]func(){"zkboot": main})
+}
+
+// leakFree fails a run of tests that leaves goroutines behind.
+type leakFree struct{ m *testing.M }
+
+func (l leakFree) Run() int {
+	code := l.m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	return code
 }
 
 // TestScripts runs the program as an operator does, a script for each sub-command.
