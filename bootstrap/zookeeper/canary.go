@@ -40,6 +40,9 @@ func canary(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error {
 		if !ok {
 			return canaryError(m, "connect", bootstrap.ErrUnreachable)
 		}
+		if err := ctx.Err(); err != nil {
+			return canaryError(m, "connect", err)
+		}
 		c, err := connect(ctx, m, host)
 		if err != nil {
 			return canaryError(m, "connect", err)

@@ -7,8 +7,8 @@ import (
 )
 
 func TestFoundingConfiguration(t *testing.T) {
-	golden(t, "dynamic.1", founding(testSpec(1)).String())
-	golden(t, "dynamic.3", founding(testSpec(3)).String())
+	golden(t, "dynamic.1", Founding(testSpec(1)).String())
+	golden(t, "dynamic.3", Founding(testSpec(3)).String())
 	five := testSpec(5)
 	for host, addr := range map[string]string{"zk1": "fd00::1", "zk2": "fd00::2", "zk3": "fd00::3"} {
 		h := five.Hosts[host]
@@ -21,7 +21,7 @@ func TestFoundingConfiguration(t *testing.T) {
 		five.Ensemble.Members[host] = m
 	}
 	five.Ensemble.Ports.Client = 2182
-	golden(t, "dynamic.5", founding(five).String())
+	golden(t, "dynamic.5", Founding(five).String())
 }
 
 func TestParseDynamic(t *testing.T) {
@@ -82,7 +82,7 @@ func TestParseDynamicReportsEveryLine(t *testing.T) {
 }
 
 func FuzzParseDynamic(f *testing.F) {
-	f.Add(founding(testSpec(3)).String())
+	f.Add(Founding(testSpec(3)).String())
 	f.Add("server.1=[fd00::1]:2888:3888:observer;[fd00::1]:2181\ngroup.1=1\nversion=ff")
 	f.Add("server.1=a:1:2|b:3:4;5")
 	f.Fuzz(func(t *testing.T, src string) {
@@ -98,7 +98,7 @@ func FuzzParseDynamic(f *testing.F) {
 }
 
 func TestDifferences(t *testing.T) {
-	live := founding(testSpec(3))
+	live := Founding(testSpec(3))
 	for _, tt := range []struct {
 		name   string
 		change func(*Dynamic)
@@ -107,7 +107,7 @@ func TestDifferences(t *testing.T) {
 		{"none", func(*Dynamic) {}, nil},
 		{"another version is the same members", func(d *Dynamic) { d.Version = "ff" }, nil},
 		{"an address spelled as IPv6", func(d *Dynamic) { d.Servers[0].ClientHost = "::ffff:10.0.0.1" }, nil},
-		{"one more", func(d *Dynamic) { d.Servers = append(d.Servers, founding(testSpec(4)).Servers[3]) },
+		{"one more", func(d *Dynamic) { d.Servers = append(d.Servers, Founding(testSpec(4)).Servers[3]) },
 			[]string{"the spec has server.4=10.0.0.4:2888:3888:participant;10.0.0.4:2181, the live ensemble has no server 4"}},
 		{"one fewer", func(d *Dynamic) { d.Servers = d.Servers[:2] },
 			[]string{"live has server.3=10.0.0.3:2888:3888:participant;10.0.0.3:2181, the spec has no server 3"}},
@@ -117,7 +117,7 @@ func TestDifferences(t *testing.T) {
 			[]string{"live has server.1=10.0.0.1:2888:3888:participant;10.0.0.1:2181, the spec has server.1=10.0.0.1:2888:3888:participant;10.0.0.1:2182"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			want := founding(testSpec(3))
+			want := Founding(testSpec(3))
 			tt.change(&want)
 			if got := Differences(live, want); !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)

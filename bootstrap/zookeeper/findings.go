@@ -182,7 +182,7 @@ func (m member) membership(s *bootstrap.Spec, have bootstrap.State) bootstrap.Re
 				"the live ensemble has %s, a host that the spec does not know", srv))
 		}
 	}
-	if diffs := Differences(live, founding(s)); len(diffs) > 0 && !r.Failed() {
+	if diffs := Differences(live, Founding(s)); len(diffs) > 0 && !r.Failed() {
 		r.Merge(m.refuse("ensemble.members", "put the members back as they were",
 			"changing the members of a formed ensemble comes later: %s", strings.Join(diffs, "; ")))
 	}

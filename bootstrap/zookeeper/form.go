@@ -105,7 +105,7 @@ func (m member) formation(have bootstrap.State) []bootstrap.Step {
 		steps = append(steps, put(have, fresh))
 	}
 	steps = append(steps,
-		put(have, bootstrap.File{Path: m.dynamic, Content: founding(m.spec).String(), Mode: 0o640, Owner: account, Group: account}),
+		put(have, bootstrap.File{Path: m.dynamic, Content: Founding(m.spec).String(), Mode: 0o640, Owner: account, Group: account}),
 		put(have, bootstrap.File{Path: initialize(m.dataLog), Mode: 0o640, Owner: account, Group: account}))
 	if restart {
 		steps = append(steps, bootstrap.Step{Action: bootstrap.ActionUpdate, Target: unit.ID(), Was: bootstrap.Thing{Resource: stopped}, Want: bootstrap.Thing{Resource: unit}})
@@ -139,7 +139,7 @@ func recoverQuorum(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, ho
 		if z, ok := m.seen(have); ok && z.Dynamic != "" {
 			return nil
 		}
-		f := bootstrap.File{Path: m.dynamic, Content: founding(s).String(), Mode: 0o640, Owner: account, Group: account}
+		f := bootstrap.File{Path: m.dynamic, Content: Founding(s).String(), Mode: 0o640, Owner: account, Group: account}
 		return host.Change(ctx, put(have, f))
 	})
 }

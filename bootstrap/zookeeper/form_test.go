@@ -31,7 +31,7 @@ func TestFormationWritesWhatTheServerNeeds(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: formation wrote %v, want %v", host, got, want)
 		}
-		if f := a.things[0].(bootstrap.File); f.Content != founding(sc.spec).String() {
+		if f := a.things[0].(bootstrap.File); f.Content != Founding(sc.spec).String() {
 			t.Errorf("%s: dynamic configuration %q", host, f.Content)
 		}
 	}

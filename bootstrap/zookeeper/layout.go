@@ -135,8 +135,9 @@ func (m member) server() Server {
 	return s
 }
 
-// founding is the dynamic configuration that the ensemble starts with.
-func founding(s *bootstrap.Spec) Dynamic {
+// Founding is the dynamic configuration that an ensemble starts with: every member of the
+// spec, with its private address for quorum, election and clients.
+func Founding(s *bootstrap.Spec) Dynamic {
 	var d Dynamic
 	for _, m := range members(s) {
 		d.Servers = append(d.Servers, m.server())

@@ -99,7 +99,7 @@ func proveConfig(s *bootstrap.Spec, vs []view) verify.Check {
 		if err != nil {
 			return verify.Finding(id, verify.Unknown, v.host, "the dynamic configuration cannot be read: "+err.Error())
 		}
-		if diffs := Differences(live, founding(s)); len(diffs) > 0 {
+		if diffs := Differences(live, Founding(s)); len(diffs) > 0 {
 			return verify.Finding(id, verify.Fail, v.host, strings.Join(diffs, "; "))
 		}
 		versions[v.configVersion()] = v.host

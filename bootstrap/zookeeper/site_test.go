@@ -113,7 +113,7 @@ func (a *actor) server() bootstrap.ZooKeeper {
 	z := bootstrap.ZooKeeper{Config: a.zooCfg, Data: a.data, MyID: fmt.Sprint(a.id), Mntr: a.mntr,
 		Properties: map[string]string{"dynamicConfigFile": a.dynamic}}
 	if a.data == bootstrap.DataPresent {
-		z.Dynamic = founding(a.spec).String()
+		z.Dynamic = Founding(a.spec).String()
 		z.Properties["dynamicConfigFile"] = a.dynamic + ".100000000"
 	}
 	if a.mode == "" {
