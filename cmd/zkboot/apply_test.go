@@ -295,7 +295,7 @@ func TestVerifyFormats(t *testing.T) {
 		}
 	}
 	w.want(codeFailed, "verify", "--format", "yaml")
-	w.says(&w.stderr, `--format "yaml"`, "html, json, junit, text")
+	w.says(&w.stderr, `--format "yaml"`, "text, json, junit, html")
 	w.want(codeFailed, "verify", "--duration", "0s")
 	w.says(&w.stderr, "--duration 0s")
 }

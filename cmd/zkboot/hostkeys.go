@@ -33,39 +33,40 @@ new with the provider's console before you trust it.
 
 --pin makes the keys that are offered now the ones on record in accept_new_file, as after a
 rebuilt host. It exits with 1 when a host shows another key than the one on record.`,
-		RunE: func(cmd *cobra.Command, hosts []string) error {
-			s, err := a.newSpecSession(outputText, file)
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			hosts, err = chooseHosts(s.spec, hosts)
-			if err != nil {
-				return err
-			}
-			seen := s.scan(cmd.Context(), hosts)
-			code := codeOK
-			for _, k := range seen {
-				k.write(a)
-				if pin && k.err == nil {
-					k.err = k.pin(a)
-				}
-				if k.err != nil {
-					fmt.Fprintf(a.stderr, "zkboot: %v\n", k.err)
-				}
-				if k.err != nil || k.differs() && !pin {
-					code = codeFailed
-				}
-			}
-			if code != codeOK {
-				return said(code)
-			}
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, hosts []string) error { return a.hostkeys(cmd.Context(), file, hosts, pin) },
 	}
 	fileFlag(cmd, &file)
 	cmd.Flags().BoolVar(&pin, "pin", false, "record what is offered now in accept_new_file")
 	return cmd
+}
+
+// hostkeys goes on after a host with an error: the others are of interest all the same.
+func (a *app) hostkeys(ctx context.Context, file string, hosts []string, pin bool) error {
+	s, err := a.newSpecSession(outputText, file)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if hosts, err = chooseHosts(s.spec, hosts); err != nil {
+		return err
+	}
+	code := codeOK
+	for _, k := range s.scan(ctx, hosts) {
+		k.write(a)
+		if pin && k.err == nil {
+			k.err = k.pin(a)
+		}
+		if k.err != nil {
+			fmt.Fprintf(a.stderr, "zkboot: %v\n", k.err)
+		}
+		if k.err != nil || k.differs() && !pin {
+			code = codeFailed
+		}
+	}
+	if code != codeOK {
+		return said(code)
+	}
+	return nil
 }
 
 // chooseHosts checks the names given, or takes all hosts.
