@@ -11,7 +11,6 @@ import (
 
 	"github.com/zkboot/zkboot/bootstrap"
 	"github.com/zkboot/zkboot/sysctl"
-	"github.com/zkboot/zkboot/verify"
 )
 
 const owner bootstrap.Owner = "main.zookeeper"
@@ -396,63 +395,5 @@ func TestCancelStopsBetweenRuns(t *testing.T) {
 	}
 	if e, _ := manifestOf(t, h, owner).Find("package:p"); e.Hash == "" {
 		t.Error("what was done is not in the manifest")
-	}
-}
-
-func TestLookSeesWhatManifestsOwn(t *testing.T) {
-	f := newFakeThings(pkg("owned"), pkg("asked"), pkg("other"))
-	h := newTestHost(t, t.TempDir(), f)
-	m := bootstrap.Manifest{Format: 1, Owner: owner, Entries: []bootstrap.Entry{{ID: "dir:/owned"}, {ID: "package:owned"}}}
-	if err := h.store.save(m); err != nil {
-		t.Fatal(err)
-	}
-	procs := filepath.Join(h.root, "sys/fs/cgroup/system.slice/z.service/cgroup.procs")
-	if err := os.MkdirAll(filepath.Dir(procs), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(procs, []byte("42\n43\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	facts, state, err := h.Look(t.Context(), "package:asked", "dir:/asked", "unit:z.service", "unit:off.service", "package:asked")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := bootstrap.NewState(pkg("owned"), pkg("asked"))
-	want.Manifests = map[string]bootstrap.Manifest{string(owner): m}
-	if !reflect.DeepEqual(state.Things, want.Things) || state.Fingerprint() != want.Fingerprint() {
-		t.Errorf("want %+v, got %+v", want, state)
-	}
-	if want := []verify.Dir{{Path: "/asked"}, {Path: "/owned"}}; !reflect.DeepEqual(facts.Dirs, want) {
-		t.Errorf("want the directories %v, got %v", want, facts.Dirs)
-	}
-	if len(facts.Processes) != 1 || facts.Processes[0].PID != 42 {
-		t.Errorf("want the process of z.service, got %v", facts.Processes)
-	}
-}
-
-func TestRevealOnlyWhatAManifestOwns(t *testing.T) {
-	h := newTestHost(t, t.TempDir(), newFakeThings())
-	for name, content := range map[string]string{"owned": "s3cret\n", "foreign": "hash", "large": strings.Repeat("x", secretLimit+1)} {
-		if err := os.WriteFile(filepath.Join(h.root, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Symlink("foreign", filepath.Join(h.root, "link")); err != nil {
-		t.Fatal(err)
-	}
-	m := bootstrap.Manifest{Owner: owner, Entries: []bootstrap.Entry{{ID: "file:/foreign"}, {ID: "secret:/large"}, {ID: "secret:/link"}, {ID: "secret:/owned"}}}
-	if err := h.store.save(m); err != nil {
-		t.Fatal(err)
-	}
-	if s, err := h.Reveal(t.Context(), "/owned"); err != nil || s != "s3cret" {
-		t.Errorf("want s3cret, got %q, %v", s, err)
-	}
-	if _, err := h.Reveal(t.Context(), "/foreign"); !errors.Is(err, bootstrap.ErrRefused) {
-		t.Errorf("a file that is no secret: want ErrRefused, got %v", err)
-	}
-	for path, want := range map[string]string{"/link": "too many levels of symbolic links", "/large": "regular file of at most"} {
-		if s, err := h.Reveal(t.Context(), path); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: want %q, got %q, %v", path, want, s, err)
-		}
 	}
 }
