@@ -1,6 +1,9 @@
 package bootstrap
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Diff lists the steps that lead host from have to what owner wants of it: creations and
 // updates in the order of kinds, then deletes of what the owner's manifest lists and d no
@@ -44,7 +47,7 @@ func deletes(owner Owner, d Desired, wanted map[ID]bool, have State, in Intent) 
 		switch {
 		case shared(owner, e.ID, have):
 			step.Action = ActionRelease
-		case e.Data && !in.Wipe:
+		case keptWithData(e, mine) && !in.Wipe:
 			step.Action = ActionRelease
 		case e.Data:
 			step.Wipe = true
@@ -52,6 +55,20 @@ func deletes(owner Owner, d Desired, wanted map[ID]bool, have State, in Intent) 
 		steps = append(steps, step)
 	}
 	return steps
+}
+
+// keptWithData reports whether an entry is a directory of data or a file that lies in one:
+// what identifies data, such as myid, stays as long as the data does.
+func keptWithData(e Entry, mine []Entry) bool {
+	if e.Data {
+		return true
+	}
+	if e.ID.Kind() != KindFile {
+		return false
+	}
+	return slices.ContainsFunc(mine, func(d Entry) bool {
+		return d.Data && strings.HasPrefix(e.ID.Name(), d.ID.Name()+"/")
+	})
 }
 
 func shared(owner Owner, id ID, have State) bool {

@@ -283,6 +283,9 @@ func TestDestroyPutsTheHostBack(t *testing.T) {
 			if gone := m.Thing("dir:/var/lib/toy") == nil; gone != wipe {
 				t.Errorf("data gone: %v", gone)
 			}
+			if gone := m.Thing("file:/var/lib/toy/myid") == nil; gone != wipe {
+				t.Errorf("what identifies the data is gone: %v", gone)
+			}
 			if m.Thing("unit:toy-main.service") != nil || m.Thing("file:/etc/toy/toy.conf") != nil {
 				t.Error("things of ours are left")
 			}

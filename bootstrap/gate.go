@@ -22,7 +22,7 @@ type verdict struct {
 	Fsync      *verify.FsyncResult `json:"fsync,omitempty"`
 }
 
-func verdictPath(o Owner) string { return "/etc/zkboot/verdict.d/" + string(o) + ".json" }
+func verdictPath(o Owner) string { return "/etc/zkboot/" + string(o) + ".verdict.json" }
 
 func verdictFile(o Owner) ID { return NewID(KindFile, verdictPath(o)) }
 

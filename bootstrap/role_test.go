@@ -35,6 +35,7 @@ func (r *toyRole) resources(s *bootstrap.Spec) []bootstrap.Resource {
 	out := []bootstrap.Resource{
 		pkg, conf,
 		bootstrap.User{Name: "toy"},
+		r.file("/var/lib/toy/myid", "1\n"),
 		bootstrap.Dir{Path: "/etc/toy", Mode: 0o755, Owner: "root", Group: "root", Contents: true},
 		bootstrap.Dir{Path: "/var/lib/toy", Mode: 0o750, Owner: "toy", Group: "toy", Data: true},
 		bootstrap.Sysctl{Setting: sysctl.Setting{Key: "vm.swappiness", Value: "1"}},

@@ -78,10 +78,30 @@ func (m *machine) putDir(want bootstrap.Dir) error {
 		return err
 	}
 	defer f.Close()
+	if want.Data {
+		if err := giveContents(dir, base, info, uid, gid); err != nil {
+			return err
+		}
+	}
 	if err := setRights(f, uid, gid, want.Mode); err != nil {
 		return err
 	}
 	return syncRoot(dir)
+}
+
+// giveContents gives what lies in a directory of data to its owner, before the directory
+// itself, so that a crash in between is noticed. Data that a destroy kept belongs to the
+// number of a user that is gone; the user that comes back may have another number.
+func giveContents(dir *os.Root, base string, info fs.FileInfo, uid, gid int) error {
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) == uid && int(st.Gid) == gid {
+		return nil
+	}
+	return fs.WalkDir(dir.FS(), base, func(name string, _ fs.DirEntry, err error) error {
+		if err != nil || name == base {
+			return err
+		}
+		return dir.Lchown(name, uid, gid)
+	})
 }
 
 // deleteDir removes an empty directory, or one with all that is in it. What is not empty
