@@ -134,24 +134,34 @@ func (m *machine) startUnit(ctx context.Context, want bootstrap.Unit, running bo
 	if err := m.systemctl(ctx, "restart", "--", want.Name); err != nil {
 		return m.unitFailure(ctx, want.Name, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, unitSettle)
-	defer cancel()
+	return m.awaitRev(ctx, want)
+}
+
+// awaitRev waits until the unit shows the wanted revision. One that lives for a moment
+// longer than that is for the role's own gate to find.
+func (m *machine) awaitRev(ctx context.Context, want bootstrap.Unit) error {
+	settled := time.After(unitSettle)
 	tick := time.NewTicker(unitPoll)
 	defer tick.Stop()
 	for {
 		status, err := m.statuses(ctx, []string{want.Name})
 		if err != nil {
-			return m.unitFailure(context.WithoutCancel(ctx), want.Name, err)
+			return err
 		}
 		st := status[want.Name]
 		rev, alive := m.liveRev(st, want.Content)
 		if st.active == "active" && alive && rev == want.Rev {
 			return nil
 		}
+		failed := fmt.Errorf("unit %s: want it active with ZKBOOT_REV=%s, it is %s with %q", want.Name, want.Rev, st.active, rev)
+		if st.active == "failed" { // systemd has given up
+			return m.unitFailure(ctx, want.Name, failed)
+		}
 		select {
 		case <-ctx.Done():
-			return m.unitFailure(context.WithoutCancel(ctx), want.Name,
-				fmt.Errorf("unit %s: want it active with ZKBOOT_REV=%s, it is %s with %q", want.Name, want.Rev, st.active, rev))
+			return ctx.Err()
+		case <-settled:
+			return m.unitFailure(ctx, want.Name, failed)
 		case <-tick.C:
 		}
 	}

@@ -169,6 +169,22 @@ func TestUnitFailureQuotesTheJournal(t *testing.T) {
 	}
 }
 
+// A simple service counts as started as soon as its process exists.
+func TestUnitThatDiesAtOnceIsAFailure(t *testing.T) {
+	s := newSandbox(t)
+	s.put("/etc/systemd/system/zk.service", zkUnit("aa").Content)
+	s.expect(t,
+		s.live("inactive", "enabled", "0", ""),
+		call{argv: reload},
+		s.live("inactive", "enabled", "0", ""),
+		call{argv: "systemctl reset-failed -- zk.service"},
+		call{argv: "systemctl restart -- zk.service"},
+		s.live("active", "enabled", "43", ""),
+		s.live("failed", "enabled", "0", ""),
+		call{argv: journal + "zk.service", out: "the reason\n"})
+	wantError(t, s.do(creates(zkUnit("aa"))), "want it active with ZKBOOT_REV=aa, it is failed", "the reason")
+}
+
 func TestUnitWithoutInstallSectionCannotBeEnabled(t *testing.T) {
 	s := newSandbox(t)
 	s.put("/etc/systemd/system/zk.service", zkUnit("aa").Content)

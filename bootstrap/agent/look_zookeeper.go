@@ -176,6 +176,9 @@ func listenAddress(host, port string) (string, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return "", fmt.Errorf("client port %q is not a port", port)
 	}
+	if strings.ContainsAny(host, "[]/% \t") {
+		return "", fmt.Errorf("client address %q is not an address or a name", host)
+	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 		if ip != nil && ip.To4() == nil {

@@ -205,6 +205,7 @@ func TestClientAddress(t *testing.T) {
 
 func FuzzDynamicClient(f *testing.F) {
 	f.Add("server.1=a:1:2:participant;[::]:2181", "1")
+	f.Add("server.1=;0]0:1", "1")
 	f.Fuzz(func(t *testing.T, dynamic, id string) {
 		if addr, ok := dynamicClient(dynamic, id); ok {
 			if _, port, err := net.SplitHostPort(addr); err != nil || port == "0" {
