@@ -327,6 +327,31 @@ func TestDeletePutsBackWhatWasBefore(t *testing.T) {
 	}
 }
 
+// A destroy keeps data, an apply adopts it, and a destroy that wipes takes it.
+func TestKeptDataCanStillBeWiped(t *testing.T) {
+	f := newFakeThings()
+	h := newTestHost(t, t.TempDir(), f)
+	locked(t, h)
+	data := dir("/var/lib/zookeeper")
+	data.Data = true
+	d := bootstrap.Desired{Resources: []bootstrap.Resource{data}, Cluster: "c"}
+	for _, part := range []struct {
+		want bootstrap.Desired
+		in   bootstrap.Intent
+		kept bool
+	}{
+		{d, bootstrap.Intent{Verb: bootstrap.VerbConverge}, true},
+		{bootstrap.Desired{}, bootstrap.Intent{Verb: bootstrap.VerbDestroy}, true},
+		{d, bootstrap.Intent{Verb: bootstrap.VerbConverge}, true},
+		{bootstrap.Desired{}, bootstrap.Intent{Verb: bootstrap.VerbDestroy, Wipe: true}, false},
+	} {
+		changed(t, h, plan(t, h, owner, part.want, part.in)...)
+		if _, kept := f.have[data.ID()]; kept != part.kept {
+			t.Fatalf("after %s %+v: data there %t, want %t", part.in.Verb, part.want, kept, part.kept)
+		}
+	}
+}
+
 // What the first owner saw counts for all: a package that zkboot installed goes with
 // its last owner, whichever that is.
 func TestSharedThingsGoWithTheLastOwner(t *testing.T) {

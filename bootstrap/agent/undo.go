@@ -19,7 +19,8 @@ func deed(s bootstrap.Step, e bootstrap.Entry) (bootstrap.Step, bool) {
 	case s.Was.Resource == nil: // gone already
 		return s, false
 	}
-	if e.Before.Resource != nil && !made(e.Before.Resource) {
+	// Data that an earlier destroy kept was there before, and is to go when that is said.
+	if e.Before.Resource != nil && !made(e.Before.Resource) && !s.Wipe {
 		s.Action, s.Want = bootstrap.ActionUpdate, bootstrap.Thing{Resource: restorable(e.Before.Resource)}
 		if s.Want.Resource == nil || moved(s, s.Want.Resource) == "" {
 			return s, false
