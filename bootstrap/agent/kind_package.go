@@ -38,27 +38,14 @@ func (m *machine) applyPackages(ctx context.Context, w work) error {
 		err = m.installPackages(ctx, w.steps, have, w.note)
 	}
 	if err != nil {
-		return w.broke(blamed(err, names), err)
+		// Always the first step: those before a broken one count as done, and of a call
+		// of apt that failed nothing does.
+		if len(names) > 1 {
+			err = fmt.Errorf("one call for %s: %w", strings.Join(names, " "), err)
+		}
+		return w.broke(0, err)
 	}
 	return nil
-}
-
-// blamed picks the step whose package the failed program names, or the first.
-func blamed(err error, names []string) int {
-	said := err.Error()
-	var pe *programError
-	if errors.As(err, &pe) {
-		said = pe.Stderr
-	}
-	text := strings.FieldsFunc(said, func(r rune) bool {
-		return strings.ContainsRune(" \n\t'\"(),", r)
-	})
-	for i, name := range names {
-		if slices.Contains(text, name) {
-			return i
-		}
-	}
-	return 0
 }
 
 // installPlan is what one apt-get install has to be told.

@@ -117,15 +117,18 @@ func TestPackageErrorsNameTheCause(t *testing.T) {
 	}
 }
 
-func TestPackageErrorBlamesTheStep(t *testing.T) {
+// Steps before a broken one count as done, and would be forgotten by their manifest.
+func TestPackageErrorCountsNothingAsDone(t *testing.T) {
 	s := newSandbox(t,
 		call{argv: query + "apt zookeeper", err: failed(1, "")},
 		call{argv: "apt-cache policy -- apt zookeeper", out: recorded(t, "policy.txt")},
 		call{argv: install + "install apt zookeeper", err: failed(100, "E: Unable to locate package zookeeper")})
+	err := s.do(creates(deb("apt", "", false)), creates(deb("zookeeper", "", false)))
 	var step *bootstrap.StepError
-	if err := s.do(creates(deb("apt", "", false)), creates(deb("zookeeper", "", false))); !errors.As(err, &step) || step.Index != 1 {
-		t.Errorf("error %v, want a StepError of step 1", err)
+	if !errors.As(err, &step) || step.Index != 0 {
+		t.Errorf("error %v, want a StepError of step 0", err)
 	}
+	wantError(t, err, "one call for apt zookeeper: ")
 }
 
 func TestPackageVersionThatIsNoVersion(t *testing.T) {

@@ -36,23 +36,27 @@ func (m *machine) applyUnits(ctx context.Context, w work) error {
 	if w.deletes {
 		return m.deleteUnits(ctx, w, status)
 	}
+	// Steps before a broken one count as done, so they are brought to their end.
+	written := len(w.steps)
+	var broke error
 	for i, s := range w.steps {
 		want, _ := s.Want.Resource.(bootstrap.Unit)
 		if err := m.putUnitFile(ctx, want, status[want.Name]); err != nil {
-			return w.broke(i, err)
+			written, broke = i, w.broke(i, err)
+			break
 		}
 	}
 	// Also when no file changed: a crash may have come between a write and its reload.
 	if err := m.systemctl(ctx, "daemon-reload"); err != nil {
 		return w.broke(0, err)
 	}
-	for i, s := range w.steps {
+	for i, s := range w.steps[:written] {
 		want, _ := s.Want.Resource.(bootstrap.Unit)
 		if err := m.setUnit(ctx, want, w.note); err != nil {
 			return w.broke(i, err)
 		}
 	}
-	return nil
+	return broke
 }
 
 func (m *machine) systemctl(ctx context.Context, args ...string) error {
@@ -180,23 +184,26 @@ func (m *machine) unitFailure(ctx context.Context, name string, err error) error
 // deleteUnits stops and disables each unit before its file goes: without the file
 // systemctl disable does not find what to unlink.
 func (m *machine) deleteUnits(ctx context.Context, w work, status map[string]unitStatus) error {
+	deleted := len(w.steps)
+	var broke error
 	for i, s := range w.steps {
 		name := s.Target.Name()
 		w.note("stopping " + name)
 		if err := m.deleteUnit(ctx, name, status[name]); err != nil {
-			return w.broke(i, err)
+			deleted, broke = i, w.broke(i, err)
+			break
 		}
 	}
 	if err := m.systemctl(ctx, "daemon-reload"); err != nil {
 		return w.broke(0, err)
 	}
-	for _, s := range w.steps {
+	for _, s := range w.steps[:deleted] {
 		// Fails for every unit that has not failed; a left-over mark harms nobody.
 		if err := m.systemctl(ctx, "reset-failed", "--", s.Target.Name()); err != nil && ctx.Err() != nil {
 			return w.broke(0, err)
 		}
 	}
-	return nil
+	return broke
 }
 
 func (m *machine) deleteUnit(ctx context.Context, name string, st unitStatus) error {

@@ -206,6 +206,39 @@ func TestUnitFailureBlamesItsStep(t *testing.T) {
 	wantError(t, s.do(creates(a), creates(b)), "create unit zk.service (start): ")
 }
 
+func TestUnitsBeforeABrokenOneAreBroughtToTheirEnd(t *testing.T) {
+	s := newSandbox(t)
+	a, b := zkUnit("aa"), zkUnit("aa")
+	a.Name, a.Running, a.Enabled = "a.service", false, false
+	if err := os.MkdirAll(s.under("/etc/systemd/system/zk.service"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t,
+		call{argv: showUnits + "a.service zk.service", out: block("a.service", "not-found", "inactive", "", "0") + "\n" + block("zk.service", "not-found", "inactive", "", "0")},
+		call{argv: reload},
+		call{argv: showUnits + "a.service", out: block("a.service", "loaded", "inactive", "disabled", "0")})
+	wantError(t, s.do(creates(a), creates(b)), "create unit zk.service (start): ", "is a directory, want a regular file")
+	wantEqual(t, s.get("/etc/systemd/system/a.service"), a.Content)
+}
+
+func TestUnitDeleteThatBreaksInTheMiddle(t *testing.T) {
+	s := newSandbox(t)
+	a := zkUnit("aa")
+	a.Name = "a.service"
+	s.put("/etc/systemd/system/a.service", a.Content)
+	s.put("/etc/systemd/system/zk.service", zkUnit("aa").Content)
+	s.expect(t,
+		call{argv: showUnits + "a.service zk.service", out: block("a.service", "loaded", "inactive", "disabled", "0") + "\n" + block("zk.service", "loaded", "active", "enabled", "42")},
+		call{argv: "systemctl stop -- a.service"}, call{argv: "systemctl disable -- a.service"},
+		call{argv: "systemctl stop -- zk.service", err: failed(1, "Job for zk.service canceled.")},
+		call{argv: journal + "zk.service"},
+		call{argv: reload},
+		call{argv: "systemctl reset-failed -- a.service"})
+	wantError(t, s.do(removes(a), removes(zkUnit("aa"))), "delete unit zk.service: ", "canceled")
+	s.absent("/etc/systemd/system/a.service")
+	wantEqual(t, s.get("/etc/systemd/system/zk.service"), zkUnit("aa").Content)
+}
+
 func TestUnitDelete(t *testing.T) {
 	tests := map[string]struct {
 		file   bool
