@@ -209,9 +209,9 @@ func destroy(ctx context.Context, eng *bootstrap.Engine, spec *bootstrap.Spec, i
 	plan, report := eng.Plan(ctx, spec, in)
 	if plan != nil {
 		report.Merge(eng.Apply(ctx, plan))
-	}
-	if in.Reachable {
-		return unreachableWarns(report)
+		if in.Reachable {
+			return unreachableWarns(report)
+		}
 	}
 	for i, f := range report.Findings {
 		if errors.Is(f, bootstrap.ErrUnreachable) && f.Hint == "" {

@@ -1,0 +1,7 @@
+//go:build !lab
+
+package provider
+
+import "go.uber.org/goleak"
+
+func goleakOptions() []goleak.Option { return nil }

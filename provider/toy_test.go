@@ -1,0 +1,184 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/zkboot/zkboot/bootstrap"
+	"github.com/zkboot/zkboot/bootstrap/bootstraptest"
+	"github.com/zkboot/zkboot/verify"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleakOptions()...) }
+
+// toy is an ensemble role in miniature: a config file and a data directory behind a unit
+// that restarts in its host's turn.
+type toy struct{}
+
+const (
+	toyConf = bootstrap.ID("file:/etc/toy/toy.conf")
+	toyData = bootstrap.ID("dir:/var/lib/toy")
+	toyUnit = bootstrap.ID("unit:toy.service")
+)
+
+func (toy) Name() string { return "toy" }
+
+func (toy) Validate(s *bootstrap.Spec) bootstrap.Report {
+	var r bootstrap.Report
+	for _, k := range slices.Sorted(maps.Keys(s.Ensemble.Config)) {
+		if k != "tickTime" {
+			r.Errorf(bootstrap.Path("ensemble.config").Key(k), "unknown key %q", k)
+		}
+	}
+	return r
+}
+
+func (toy) resources(s *bootstrap.Spec) []bootstrap.Resource {
+	conf := bootstrap.File{Path: toyConf.Name(), Content: fmt.Sprintln(s.Ensemble.Config), Mode: 0o644, Owner: "root", Group: "root"}
+	return []bootstrap.Resource{
+		conf,
+		bootstrap.Dir{Path: toyData.Name(), Mode: 0o750, Owner: "toy", Group: "toy", Data: true},
+		bootstrap.Unit{Name: toyUnit.Name(), Content: "Environment=ZKBOOT_REV=" + bootstrap.RevMarker + "\n", Running: true, Turn: true,
+			RestartOn: []bootstrap.ID{conf.ID()}},
+	}
+}
+
+func (r toy) Queries(s *bootstrap.Spec, _ string) []bootstrap.ID {
+	var ids []bootstrap.ID
+	for _, res := range r.resources(s) {
+		ids = append(ids, res.ID())
+	}
+	return ids
+}
+
+func (r toy) Compile(s *bootstrap.Spec, _ bootstrap.Site) (map[string]bootstrap.Desired, bootstrap.Report) {
+	out := map[string]bootstrap.Desired{}
+	for _, name := range s.MemberNames() {
+		out[name] = bootstrap.Desired{Resources: r.resources(s), SyncDir: toyData.Name(), Cluster: bootstrap.ClusterID(s.Name, nil)}
+	}
+	return out, bootstrap.Report{}
+}
+
+func (toy) Next(_ *bootstrap.Spec, _ bootstrap.Site, in bootstrap.Intent) (bootstrap.SiteStep, bool, error) {
+	if in.Verb == bootstrap.VerbTurn {
+		return bootstrap.SiteStep{Role: "toy", Name: "turn", Hosts: in.Hosts[:1]}, true, nil
+	}
+	return bootstrap.SiteStep{}, false, nil
+}
+
+func (toy) Do(context.Context, *bootstrap.Spec, bootstrap.Hosts, bootstrap.SiteStep) error {
+	return nil
+}
+
+func (toy) Prove(context.Context, *bootstrap.Spec, bootstrap.Site, bootstrap.Hosts) []verify.Check {
+	return nil
+}
+
+// fleet is a set of machines in memory behind a provider.
+type fleet struct {
+	machines map[string]*bootstraptest.Machine
+
+	mu     sync.Mutex
+	down   map[string]bool
+	opened map[string]bootstrap.SSH // how each host was last reached
+}
+
+func newFleet(names ...string) *fleet {
+	f := &fleet{machines: map[string]*bootstraptest.Machine{}, down: map[string]bool{}, opened: map[string]bootstrap.SSH{}}
+	for _, name := range names {
+		m := bootstraptest.New(debian12(name))
+		m.Probes = func(verify.Query) (verify.Result, error) { return disk(0.2), nil }
+		f.machines[name] = m
+	}
+	return f
+}
+
+// debian12 are the facts of a small but fit host.
+func debian12(name string) bootstrap.Facts {
+	return bootstrap.Facts{Hostname: name, MachineID: name, Arch: "amd64", Kernel: "6.1.0-18-amd64",
+		OS:      verify.OS{ID: "debian", VersionID: "12", Codename: "bookworm", Pretty: "Debian GNU/Linux 12 (bookworm)"},
+		Systemd: verify.Systemd{Version: 252, State: "running"}, Virtualization: verify.Virtualization{VM: "kvm", Container: "none"},
+		CPU: verify.CPU{Count: 2}, Memory: verify.Memory{Total: 4 << 30, Available: 3 << 30}, THP: "madvise", Clocksource: "kvm-clock",
+		Time: verify.TimeSync{Synced: true}}
+}
+
+// disk is what the probe finds on a disk with that latency in milliseconds.
+func disk(ms float64) verify.Result {
+	flushes := 1.0
+	return verify.Result{Fsync: &verify.FsyncResult{OpsPerSecond: 1000 / ms, Flushes: &flushes,
+		Latency: verify.Latency{Samples: 2000, P50: ms, P90: ms, P95: ms, P99: ms, Max: 2 * ms, Mean: ms},
+		Dir:     verify.Dir{Path: toyData.Name(), Existing: "/var/lib", FSType: "ext4", FreeBytes: 1 << 40}}}
+}
+
+func (f *fleet) provider() *Provider {
+	return &Provider{Version: "test", Roles: []bootstrap.Role{toy{}}, Who: "test", Getenv: func(string) string { return "" },
+		Reach: func(Contact) func(context.Context, *bootstrap.Spec, string) (bootstrap.Host, error) { return f.open }}
+}
+
+func (f *fleet) open(ctx context.Context, s *bootstrap.Spec, host string) (bootstrap.Host, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.opened[host] = s.Hosts[host].SSH
+	if f.down[host] {
+		return nil, fmt.Errorf("%w: no route to %s", bootstrap.ErrUnreachable, host)
+	}
+	return bootstraptest.Site(f.machines)(ctx, s, host)
+}
+
+// setDown makes exactly these hosts unreachable.
+func (f *fleet) setDown(names ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.down)
+	for _, n := range names {
+		f.down[n] = true
+	}
+}
+
+func (f *fleet) reached(host string) bootstrap.SSH {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.opened[host]
+}
+
+// stands reports whether the service runs on the machine.
+func (f *fleet) stands(host string) bool {
+	u, ok := f.machines[host].Thing(toyUnit).(bootstrap.Unit)
+	return ok && u.Running
+}
+
+// taken lists what was deleted from the machine, or stopped, since it had n steps.
+func (f *fleet) taken(host string, n int) []string {
+	var out []string
+	for _, st := range f.machines[host].Applied()[n:] {
+		if u, ok := st.Want.Resource.(bootstrap.Unit); st.Action == bootstrap.ActionDelete || ok && !u.Running {
+			out = append(out, st.String())
+		}
+	}
+	return out
+}
+
+// hcl is a configuration with members zk1, zk2, zk3, with lines added to the resource.
+func hcl(lines ...string) string {
+	return `
+resource "zkboot_ensemble" "main" {
+  name     = "main"
+  hardware = { profile = "lab" }
+  hosts = {
+    zk1 = { address = "10.0.0.1" }
+    zk2 = { address = "10.0.0.2" }
+    zk3 = { address = "10.0.0.3" }
+  }
+  members = { zk1 = { id = 1 }, zk2 = { id = 2 }, zk3 = { id = 3 } }
+  source  = { apt = {} }
+  ` + strings.Join(lines, "\n  ") + `
+}
+`
+}
