@@ -12,9 +12,10 @@ import (
 	"github.com/zkboot/zkboot/verify"
 )
 
-// quietFor bounds how long Prove waits for a moment in which all members stand at one
-// transaction, where no common digest tells whether they hold the same data.
-const quietFor = 5 * time.Second
+// settleFor bounds how long Prove looks again at an ensemble that does not look whole: one
+// look gives a server two seconds to answer, which a busy host may miss once, and under
+// load members stand at different transactions more often than not.
+const settleFor = 10 * time.Second
 
 // fewSyncs is below how many syncs a p99 rests on the one worst of them.
 const fewSyncs = 200
@@ -27,7 +28,7 @@ func (r Role) Prove(ctx context.Context, s *bootstrap.Spec, now bootstrap.Site, 
 	// A spec whose limits cannot be read was refused long before; without limits the
 	// figures are shown and pass.
 	limits, _ := s.Hardware.Thresholds()
-	vs := views(s, now)
+	vs := settled(ctx, s, h, views(s, now))
 	checks := []verify.Check{
 		proveQuorum(vs),
 		judged("ensemble.leader", leaderText(vs), oneLeader(vs)),
@@ -35,7 +36,7 @@ func (r Role) Prove(ctx context.Context, s *bootstrap.Spec, now bootstrap.Site, 
 	}
 	if len(leaders(vs)) == 1 {
 		checks = append(checks, judged("ensemble.synced", "every follower is in sync", allSynced(vs)),
-			proveConfig(s, vs), proveData(ctx, s, h, vs), proveCanary(ctx, s, h))
+			proveConfig(s, vs), proveData(vs), proveCanary(ctx, s, h))
 	} else {
 		for _, id := range []string{"ensemble.synced", "ensemble.config", "ensemble.digest", "ensemble.canary"} {
 			checks = append(checks, verify.Finding(id, verify.Unknown, "", "there is no one leader to compare with"))
@@ -120,40 +121,45 @@ func (v view) configVersion() string {
 	return version
 }
 
-// proveData looks again for a while when members stand at different transactions: under
-// load that is the rule, and says nothing.
-func proveData(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, vs []view) verify.Check {
-	const id = "ensemble.digest"
-	ctx, cancel := context.WithTimeout(ctx, quietFor)
+// settled looks until the ensemble is whole or its time is over, and returns what it saw
+// last.
+func settled(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, vs []view) []view {
+	ctx, cancel := context.WithTimeout(ctx, settleFor)
 	defer cancel()
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
 	for {
-		err := allServe(vs)
-		if err == nil {
-			err = oneLeader(vs)
-		}
-		if err == nil {
-			err = sameData(vs)
-		}
-		switch {
-		case err == nil:
-			if zxid, ok := commonDigest(vs); ok {
-				return verify.Finding(id, verify.Pass, fmt.Sprintf("digests are equal at zxid 0x%x", zxid), "")
-			}
-			return verify.Finding(id, verify.Pass, fmt.Sprintf("%d znodes everywhere", vs[0].nodes), "")
-		case errors.Is(err, errDiverged):
-			return judged(id, "", err)
+		if err := together(vs); err == nil || errors.Is(err, errDiverged) {
+			return vs
 		}
 		select {
-		case <-ticker.C:
-			vs = survey(ctx, s, h)
 		case <-ctx.Done():
-			c := judged(id, "", err)
-			c.Verdict = verify.Unknown
-			return c
+			return vs
+		case <-ticker.C:
+		}
+		if seen := survey(ctx, s, h); ctx.Err() == nil { // else it was cut short and says nothing
+			vs = seen
 		}
 	}
+}
+
+// proveData compares what the members hold. Without a common digest and without a moment
+// in which all stand at one transaction, nothing can be said.
+func proveData(vs []view) verify.Check {
+	const id = "ensemble.digest"
+	err := sameData(vs)
+	switch {
+	case errors.Is(err, errDiverged):
+		return judged(id, "", err)
+	case err != nil:
+		c := judged(id, "", err)
+		c.Verdict = verify.Unknown
+		return c
+	}
+	if zxid, ok := commonDigest(vs); ok {
+		return verify.Finding(id, verify.Pass, fmt.Sprintf("digests are equal at zxid 0x%x", zxid), "")
+	}
+	return verify.Finding(id, verify.Pass, fmt.Sprintf("%d znodes everywhere", vs[0].nodes), "")
 }
 
 func proveCanary(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) verify.Check {
