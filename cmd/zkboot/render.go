@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -62,7 +61,7 @@ func render(what string, s *bootstrap.Spec, host string, facts bootstrap.Facts) 
 		return nil, fmt.Errorf("--host %s is no member; members are: %s", host, strings.Join(s.MemberNames(), ", "))
 	}
 	if what == "dynamic" {
-		return []byte(founding(s).String()), nil
+		return []byte(zookeeper.Founding(s).String()), nil
 	}
 	zooCfg, unit, drop, err := zookeeper.New().Files(s, host, facts)
 	if err != nil {
@@ -75,23 +74,6 @@ func render(what string, s *bootstrap.Spec, host string, facts bootstrap.Facts) 
 		return unit, nil
 	}
 	return drop, nil
-}
-
-// founding is the dynamic configuration that a new ensemble starts with.
-func founding(s *bootstrap.Spec) zookeeper.Dynamic {
-	ports := s.Ensemble.Ports.WithDefaults()
-	var d zookeeper.Dynamic
-	for _, host := range s.MemberNames() {
-		m, addr := s.Ensemble.Members[host], s.Hosts[host].Address
-		server := zookeeper.Server{ID: m.ID, Role: zookeeper.Participant, ClientHost: addr, ClientPort: ports.Client,
-			Addresses: []zookeeper.Address{{Host: addr, Quorum: ports.Quorum, Election: ports.Election}}}
-		if !m.Voter() {
-			server.Role = zookeeper.Observer
-		}
-		d.Servers = append(d.Servers, server)
-	}
-	slices.SortFunc(d.Servers, func(a, b zookeeper.Server) int { return cmp.Compare(a.ID, b.ID) })
-	return d
 }
 
 // facts reads a file of facts. A key that facts do not have is an error: a typo would render
