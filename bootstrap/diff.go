@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -81,4 +82,23 @@ func shared(owner Owner, id ID, have State) bool {
 		}
 	}
 	return false
+}
+
+// without is the state as it is once owner has given up what steps delete or release, so
+// that of two owners that leave together the second one deletes what they shared.
+func (s State) without(owner Owner, steps []Step) State {
+	m, ok := s.Manifests[string(owner)]
+	if !ok {
+		return s
+	}
+	gone := map[ID]bool{}
+	for _, st := range steps {
+		if st.Action == ActionDelete || st.Action == ActionRelease {
+			gone[st.Target] = true
+		}
+	}
+	m.Entries = slices.DeleteFunc(slices.Clone(m.Entries), func(e Entry) bool { return gone[e.ID] })
+	s.Manifests = maps.Clone(s.Manifests)
+	s.Manifests[string(owner)] = m
+	return s
 }

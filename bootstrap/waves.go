@@ -105,6 +105,10 @@ func buildWaves(s *Spec, all []compiled, now Site, in Intent) ([]Wave, error) {
 	prepare := Wave{Title: "prepare all hosts at once", Steps: map[string][]Step{}}
 	clean := Wave{Title: "remove what is no longer wanted", Steps: map[string][]Step{}}
 	var middle []Wave
+	left := map[string]State{} // what the roles before this one leave in the manifests
+	for _, host := range now.Reachable() {
+		left[host] = now.Hosts[host].State
+	}
 	for _, c := range all {
 		site, found, err := c.role.Next(s, now, in)
 		if err != nil {
@@ -114,8 +118,9 @@ func buildWaves(s *Spec, all []compiled, now Site, in Intent) ([]Wave, error) {
 		roll := Wave{Title: "change " + c.role.Name() + " members in turn", Role: c.role.Name(), Rolling: true,
 			Rule: "one at a time, stopped members first, leader last", Steps: map[string][]Step{}}
 		for _, host := range now.Reachable() {
-			d := c.want[host]
-			steps := Diff(OwnerOf(s.Name, c.role.Name()), d, now.Hosts[host].State, in)
+			d, owner := c.want[host], OwnerOf(s.Name, c.role.Name())
+			steps := Diff(owner, d, left[host], in)
+			left[host] = left[host].without(owner, steps)
 			hs := sortSteps(d, steps, found && slices.Contains(site.Hosts, host))
 			add(prepare, host, hs.prepare)
 			add(start, host, hs.start)

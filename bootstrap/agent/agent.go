@@ -67,6 +67,8 @@ type Host struct {
 	turn   chan struct{}
 	lock   *os.File
 	closed bool
+	// emptied: the last manifest of the host has just gone, and nothing of ours is left.
+	emptied bool
 }
 
 var _ bootstrap.Host = (*Host)(nil)

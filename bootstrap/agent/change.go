@@ -175,13 +175,14 @@ func deletes(s bootstrap.Step) bool { return s.Action == bootstrap.ActionDelete 
 // run carries out steps first to end. Steps before one that broke count as done.
 func (c *change) run(ctx context.Context, first, end int) error {
 	var deeds []bootstrap.Step
+	var of []int // the step of each deed: an adopt between two others is none
 	var begun []bootstrap.Step
-	for _, s := range c.steps[first:end] {
+	for i, s := range c.steps[first:end] {
 		d, does := deed(s, c.entry(s))
 		if !does {
 			continue
 		}
-		deeds = append(deeds, d)
+		deeds, of = append(deeds, d), append(of, first+i)
 		if s.Action != bootstrap.ActionDelete {
 			begun = append(begun, s)
 		}
@@ -193,7 +194,7 @@ func (c *change) run(ctx context.Context, first, end int) error {
 	var broke error
 	if len(deeds) > 0 {
 		if err := c.host.things.apply(ctx, deeds, c.note); err != nil {
-			done, broke = c.blame(first, end, err)
+			done, broke = c.blame(first, of, err)
 		}
 	}
 	if err := c.record(c.steps[first:done], c.finish); err != nil {
@@ -202,13 +203,14 @@ func (c *change) run(ctx context.Context, first, end int) error {
 	return broke
 }
 
-// blame turns the error of a run into one of the call.
-func (c *change) blame(first, end int, err error) (done int, broke error) {
+// blame turns the error of a run that begins at first into one of the call; of names the
+// step of each deed.
+func (c *change) blame(first int, of []int, err error) (done int, broke error) {
 	var step *bootstrap.StepError
-	if !errors.As(err, &step) || step.Index < 0 || first+step.Index >= end {
+	if !errors.As(err, &step) || step.Index < 0 || step.Index >= len(of) {
 		return first, c.fail(first, err)
 	}
-	done = first + step.Index
+	done = of[step.Index]
 	return done, c.fail(done, step.Err)
 }
 
@@ -239,6 +241,7 @@ func (c *change) record(steps []bootstrap.Step, edit func(bootstrap.Manifest, bo
 			return err
 		}
 		c.manifests[owner] = m
+		c.host.emptied = c.manifests.empty()
 	}
 	return nil
 }

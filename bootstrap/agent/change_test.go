@@ -121,6 +121,30 @@ func TestManifestRemembersWhatWasBefore(t *testing.T) {
 	}
 }
 
+// An adopt in the middle of a run is no deed; the step after it was blamed on it.
+func TestTheStepThatBrokeIsNamed(t *testing.T) {
+	f := newFakeThings(file("/etc/b", "x"))
+	boom := errors.New("no space")
+	f.before = func(point string) error {
+		if strings.Contains(point, "/etc/c") {
+			return boom
+		}
+		return nil
+	}
+	h := newTestHost(t, t.TempDir(), f)
+	locked(t, h)
+	err := h.Change(t.Context(),
+		step(bootstrap.ActionCreate, nil, file("/etc/a", "x")),
+		step(bootstrap.ActionAdopt, file("/etc/b", "x"), file("/etc/b", "x")),
+		step(bootstrap.ActionCreate, nil, file("/etc/c", "x")))
+	if why := stepError(t, err, 2); !errors.Is(why, boom) {
+		t.Errorf("want %v, got %v", boom, why)
+	}
+	if _, there := f.have["file:/etc/a"]; !there {
+		t.Error("the step before it was not done")
+	}
+}
+
 func TestAStepWithoutOwnerLeavesNoTrace(t *testing.T) {
 	h := newTestHost(t, t.TempDir(), newFakeThings())
 	locked(t, h)

@@ -149,6 +149,16 @@ func newStore(root string) store {
 	return store{dir: filepath.Join(root, "etc/zkboot"), write: writeDurable, remove: removeDurable}
 }
 
+// empty reports whether no manifest owns anything any more.
+func (m manifests) empty() bool {
+	for _, one := range m {
+		if len(one.Entries) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func (s store) manifestDir() string { return filepath.Join(s.dir, "manifest.d") }
 
 func (s store) path(owner bootstrap.Owner) string {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,7 +25,33 @@ func ServeStdio(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return Serve(ctx, rw, Local(Options{}), ServeOptions{SHA256: sum})
+	host := Local(Options{})
+	err = Serve(ctx, rw, host, ServeOptions{SHA256: sum})
+	if host.emptied {
+		err = errors.Join(err, removeAgents())
+	}
+	return err
+}
+
+// agentDir is where bootstrap/ssh puts agents; see its AgentPath.
+const agentDir = "/usr/lib/zkboot"
+
+// removeAgents takes every version of the agent from a host that nothing of ours is left
+// on, when it is one of them that runs. A running file can be removed.
+func removeAgents() error {
+	exe, err := os.Executable()
+	if err != nil || filepath.Dir(exe) != agentDir {
+		return err
+	}
+	agents, err := filepath.Glob(filepath.Join(agentDir, "zkagent-*"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range agents {
+		errs = append(errs, os.Remove(a))
+	}
+	return errors.Join(append(errs, os.Remove(agentDir))...)
 }
 
 // ownHash is the sha256 of the running executable in hex; /proc names it also when
