@@ -182,7 +182,7 @@ func (m member) needs(p platform) verify.HostNeeds {
 		HeapBytes: uint64(m.heap()), OpenFiles: 65536, Tasks: 8192,
 		Units: []string{m.unit}, JavaMajor: []int{p.jre}, JavaComes: true,
 	}
-	if m.spec.Ensemble.Source.Tarball != nil {
+	if m.metered() {
 		n.Ports = append(n.Ports, verify.PortNeed{Port: m.ports.Metrics, Address: m.addr, Use: "metrics"})
 	}
 	n.Dirs = []verify.DirNeed{{Path: m.dataLog, Use: "log"}}

@@ -104,12 +104,22 @@ func settings(s *bootstrap.Spec) Config {
 	return c
 }
 
+// prometheus is the metrics provider of a release archive. Debian's package has none, and a
+// config that names it makes the server exit with 2.
+const prometheus = "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
+
+// metered reports whether the member serves metrics. A spec may name another provider for
+// an archive without this one.
+func (m member) metered() bool {
+	other, named := m.spec.Ensemble.Config["metricsProvider.className"]
+	return m.spec.Ensemble.Source.Tarball != nil && (!named || other == prometheus)
+}
+
 // config is the zoo.cfg of one member, with the marker in the place of its digest.
 func (m member) config() Config {
 	c := settings(m.spec)
-	if m.spec.Ensemble.Source.Tarball != nil {
-		// Debian's package has no Prometheus provider: a config that names it exits 2.
-		c.set("metricsProvider.className", "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider")
+	if m.metered() {
+		c.set("metricsProvider.className", prometheus)
 		c.set("metricsProvider.httpHost", m.addr)
 		c.set("metricsProvider.httpPort", strconv.Itoa(m.ports.Metrics))
 	}

@@ -31,7 +31,7 @@ func TestConfigKeysAreRefused(t *testing.T) {
 		{"admin.serverAddress", "0.0.0.0", "loopback alone"},
 		{"ssl.quorum.keyStore.location", "/x", "TLS is not here yet"},
 		{"jute.maxbuffer", "1", "ensemble.jvm_flags"},
-		{"metricsProvider.className", "x", "Debian's package lacks it"},
+		{"metricsProvider.className", "x", "needs source.tarball"},
 		{"metricsProvider.exportJvmInfo", "true", "needs source.tarball"},
 		{"forceSync", "no", "without fsync an acknowledged write can be lost"},
 		{"skipACL", "yes", "opens every znode"},
@@ -86,6 +86,23 @@ func TestConfigRendersTheTemplate(t *testing.T) {
 		t.Fatal(r.Err())
 	}
 	golden(t, "zoo.cfg.tarball", members(tarball)[1].config().String())
+}
+
+func TestAnArchiveMayHaveAnotherMetricsProvider(t *testing.T) {
+	s := tarballSpec(1)
+	s.Ensemble.Config = map[string]string{"metricsProvider.className": "org.apache.zookeeper.metrics.impl.DefaultMetricsProvider"}
+	if r := New().Validate(s); r.Failed() {
+		t.Fatal(r.Err())
+	}
+	m := members(s)[0]
+	if c := m.config(); c.Get("metricsProvider.className") != s.Ensemble.Config["metricsProvider.className"] || c.Get("metricsProvider.httpPort") != "" {
+		t.Errorf("zoo.cfg still serves Prometheus:\n%s", c)
+	}
+	for _, p := range m.needs(platform{}).Ports {
+		if p.Use == "metrics" {
+			t.Errorf("port %d is asked for and nobody would listen on it", p.Port)
+		}
+	}
 }
 
 func TestConfigIsReadBackAsWritten(t *testing.T) {
