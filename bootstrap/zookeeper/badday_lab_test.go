@@ -48,22 +48,7 @@ func TestBadDays(t *testing.T) {
 		{"foreign data", d.foreignData},
 		{"member of another ensemble", d.otherEnsemble},
 		{"occupied port", d.occupiedPort},
-		{"mirror down", d.mirrorDown},
-		{"package lock held, second apply", d.packageLock},
-		{"power cut while dpkg works", d.powerCutInDpkg},
-		{"wiping leaves nothing", d.wipeLeavesNothing},
-		{"power cut of all during formation", d.powerCutInFormation},
-		{"cut and killed during formation", d.cutInFormation},
-		{"destroy keeps data, apply adopts it", d.destroyAndAdopt},
-		{"changes roll, leader last", d.rollLeaderLast},
-		{"cut and killed during a roll", d.cutInRoll},
-		{"leader killed between turns", d.leaderKilled},
-		{"host reboots during a roll", d.rebootInRoll},
-		{"member down while another must restart", d.memberDown},
-		{"crash between write and restart", d.lostRestart},
-		{"drift is put back", d.drift},
-		{"all members stopped", d.allStopped},
-		{"archive", d.archive},
+		{"first apply of a host", d.firstApply},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			start := time.Now()
@@ -222,6 +207,59 @@ func (d *days) run(t *testing.T, s *bootstrap.Spec, in bootstrap.Intent, watch f
 func (d *days) apply(t *testing.T, s *bootstrap.Spec, watch func(bootstrap.Event)) bootstrap.Report {
 	t.Helper()
 	return d.run(t, s, bootstrap.Intent{Verb: bootstrap.VerbConverge}, watch)
+}
+
+// watch hears the progress of a run that goes on beside the test.
+type watch struct {
+	mu     sync.Mutex
+	said   []string
+	ended  chan struct{}
+	report bootstrap.Report
+}
+
+// begin starts an apply beside the test.
+func (d *days) begin(t *testing.T, s *bootstrap.Spec) *watch {
+	t.Helper()
+	w := &watch{ended: make(chan struct{})}
+	go func() {
+		defer close(w.ended)
+		w.report = d.apply(t, s, func(ev bootstrap.Event) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.said = append(w.said, fmt.Sprintf("%s: %s: %s", ev.Host, ev.Kind, ev.Step))
+		})
+	}()
+	t.Cleanup(func() { <-w.ended })
+	return w
+}
+
+// heard returns the first line of progress with those words.
+func (w *watch) heard(words string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := slices.IndexFunc(w.said, func(line string) bool { return strings.Contains(line, words) })
+	if i < 0 {
+		return ""
+	}
+	return w.said[i]
+}
+
+// await waits for those words and returns their line. A run that ends before is a failure.
+func (w *watch) await(t *testing.T, words string) string {
+	t.Helper()
+	within(t, 4*time.Minute, func() bool {
+		over := false
+		select {
+		case <-w.ended:
+			over = true
+		default:
+		}
+		if w.heard(words) == "" && over {
+			t.Fatalf("the run ended without %q: %v", words, w.report.Err())
+		}
+		return w.heard(words) != ""
+	})
+	return w.heard(words)
 }
 
 func (d *days) host(t *testing.T, name string) *lab.Host {

@@ -4,122 +4,128 @@ package zookeeper_test
 
 import (
 	"errors"
+	"fmt"
 	"os/exec"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/zkboot/zkboot/bootstrap"
 )
 
-// packageLock: another program holds the package lock. apply says who, waits, and goes on.
-// Meanwhile a second apply is told who runs the first.
-func (d *days) packageLock(t *testing.T) {
-	s, file := d.spec(t, shape{name: "solo", hosts: []string{"zk1"}})
+// firstApply is one long bad day of one host: packages come and go only once, because that
+// is most of the time that a bad day takes.
+func (d *days) firstApply(t *testing.T) {
+	solo := shape{name: "solo", hosts: []string{"zk1"}}
+	s, file := d.spec(t, solo)
+	d.remove(t, solo)
+	before := d.inventory(t, "zk1")
+	var w *watch
+	for _, part := range []struct {
+		name string
+		run  func(t *testing.T)
+	}{
+		{"the mirror is down", func(t *testing.T) { d.mirrorDown(t, s) }},
+		{"the package lock is held", func(t *testing.T) { d.packageLock(t, s, file, func() { w = d.begin(t, s) }, &w) }},
+		{"the power goes while dpkg works", func(t *testing.T) { d.powerCutInDpkg(t, s, w) }},
+		{"wiping leaves nothing", func(t *testing.T) { d.wipeLeavesNothing(t, file, before) }},
+	} {
+		if !t.Run(part.name, part.run) {
+			return
+		}
+	}
+}
+
+// mirrorDown: apt's mirror refuses connections. The error names it.
+func (d *days) mirrorDown(t *testing.T, s *bootstrap.Spec) {
+	d.sh(t, "zk1", "cp -a /etc/apt/sources.list /root/ && cp -a /var/lib/apt/lists /root/ && rm -rf /var/lib/apt/lists/* && "+
+		"echo 'deb http://127.0.0.1:9/debian bookworm main' > /etc/apt/sources.list")
+	report := d.apply(t, s, nil)
+	d.sh(t, "zk1", "mv /root/sources.list /etc/apt/ && rm -rf /var/lib/apt/lists && mv /root/lists /var/lib/apt/")
+	err := report.Err()
+	if err == nil {
+		t.Fatal("an apply without a mirror went well")
+	}
+	for _, word := range []string{"zk1: create package", "the mirror http://127.0.0.1:9/debian", "/etc/apt"} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("no %q in: %v", word, err)
+		}
+	}
+	if out := d.sh(t, "zk1", "systemctl list-unit-files --no-legend 'zookeeper-*' || true"); out != "" {
+		t.Errorf("a unit without its packages: %s", out)
+	}
+}
+
+// packageLock: another program holds the package lock. apply says who and waits; a second
+// apply meanwhile is told who runs the first. When the lock is free the first goes on.
+func (d *days) packageLock(t *testing.T, s *bootstrap.Spec, file string, begin func(), w **watch) {
 	d.sh(t, "zk1", `systemd-run --quiet --unit=holder perl -MFcntl -e '
 		open(my $f, ">>", "/var/lib/dpkg/lock-frontend") or die;
 		fcntl($f, F_SETLK, pack("s s l! l! i", F_WRLCK, 0, 0, 0, 0)) or die; sleep 600'`)
-	release := func() { d.sh(t, "zk1", "systemctl stop holder 2>/dev/null || true") }
-	defer release()
-	var waited, second atomic.Bool
-	report := d.apply(t, s, func(ev bootstrap.Event) {
-		if ev.Kind != bootstrap.EventNote || !strings.Contains(ev.Step, "package lock held by") {
-			return
-		}
-		if !strings.Contains(ev.Step, "perl") {
-			t.Errorf("%q does not say that perl holds the lock", ev.Step)
-		}
-		if waited.Swap(true) {
-			return
-		}
-		out, err := exec.Command(d.program, "apply", "--auto-approve", "-f", file).CombinedOutput()
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != 4 || !strings.Contains(string(out), "locked by another apply: held by bad-day") {
-			t.Errorf("second apply: %v, want exit 4 and the name of the first\n%s", err, out)
-		}
-		second.Store(true)
-		release()
-	})
-	if !waited.Load() || !second.Load() {
-		t.Fatal("apply never said that it waits for the package lock")
+	defer d.sh(t, "zk1", "systemctl stop holder")
+	begin()
+	if said := (*w).await(t, "package lock held by"); !strings.Contains(said, "perl") {
+		t.Errorf("%q does not say that perl holds the lock", said)
 	}
-	if report.Failed() {
-		t.Fatalf("apply after the lock was free: %v", report.Err())
+	out, err := exec.CommandContext(t.Context(), d.program, "apply", "--auto-approve", "-f", file).CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 4 || !strings.Contains(string(out), "locked by another apply: held by bad-day") {
+		t.Errorf("second apply: %v, want exit 4 and the name of the first\n%s", err, out)
 	}
-	d.converge(t, s)
+	if (*w).heard("installing") != "" {
+		t.Error("packages were brought although the lock was held")
+	}
 }
 
-// powerCutInDpkg: the power goes while dpkg unpacks, then the host boots during the next
-// apply, which repairs what dpkg left.
-func (d *days) powerCutInDpkg(t *testing.T) {
-	solo := shape{name: "solo", hosts: []string{"zk1"}}
-	s, _ := d.spec(t, solo)
-	d.remove(t, solo)
+// powerCutInDpkg: the run that waited for the lock goes on, and then the power goes while
+// dpkg works. The next apply repairs what dpkg left.
+func (d *days) powerCutInDpkg(t *testing.T, s *bootstrap.Spec, w *watch) {
 	h := d.host(t, "zk1")
-	cut := make(chan error, 1)
-	var once atomic.Bool
-	report := d.apply(t, s, func(ev bootstrap.Event) {
-		if ev.Kind != bootstrap.EventNote || !strings.HasPrefix(ev.Step, installing) || once.Swap(true) {
-			return
-		}
-		go func() {
-			within(t, 3*time.Minute, func() bool {
-				out, err := h.Exec(t.Context(), "sh", "-c", "ls /var/lib/dpkg/updates; grep -c half-installed /var/log/dpkg.log")
-				return err == nil && strings.TrimSpace(out) != "" && d.unpacking(t)
-			})
-			cut <- h.PowerCut(t.Context())
-		}()
+	w.await(t, "installing libservlet-api-java")
+	within(t, 4*time.Minute, func() bool {
+		half := d.sh(t, "zk1", "dpkg-query -W -f '${db:Status-Status}\n' | grep -c -e unpacked -e half- || true")
+		return half != "0"
 	})
-	if !once.Load() {
-		t.Fatalf("nothing was installed: %v", report.Err())
-	}
-	if err := <-cut; err != nil {
+	if err := h.PowerCut(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wants(t, report, bootstrap.ErrUnreachable, "zk1")
+	d.lines["zk1"].cut() // a host without power sends no reset, and silence is bound by the keepalive alone
+	<-w.ended
+	wants(t, w.report, bootstrap.ErrUnreachable, "zk1")
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("dpkg after the power cut: %s", d.sh(t, "zk1", "dpkg --audit | head -20; ls /var/lib/dpkg/updates"))
+	t.Logf("after the power cut dpkg says: %q", d.sh(t, "zk1", "dpkg --audit | head -3; ls /var/lib/dpkg/updates"))
 	d.converge(t, s)
 	if out := d.sh(t, "zk1", "dpkg --audit"); out != "" {
 		t.Errorf("dpkg is not whole:\n%s", out)
 	}
 }
 
-// unpacking reports whether dpkg is in the middle of its work on zk1.
-func (d *days) unpacking(t *testing.T) bool {
-	out, err := d.host(t, "zk1").Exec(t.Context(), "sh", "-c", "dpkg-query -W -f '${db:Status-Status}\n' | grep -c -e unpacked -e half")
-	return err == nil && strings.TrimSpace(out) != "0"
-}
-
 // wipeLeavesNothing: destroy --wipe-data puts a host back as it was before the first apply.
-func (d *days) wipeLeavesNothing(t *testing.T) {
-	solo := shape{name: "solo", hosts: []string{"zk1"}}
-	s, file := d.spec(t, solo)
-	d.remove(t, solo)
-	before := d.inventory(t, "zk1")
-	d.converge(t, s)
+func (d *days) wipeLeavesNothing(t *testing.T, file string, before map[string]string) {
 	if out, err := exec.CommandContext(t.Context(), d.program, "destroy", "--wipe-data", "--auto-approve", "-f", file).CombinedOutput(); err != nil {
 		t.Fatalf("destroy: %v\n%s", err, out)
 	}
 	after := d.inventory(t, "zk1")
-	for what := range before {
+	for _, what := range inventoryParts() {
 		if lines := differences(before[what], after[what]); len(lines) > 0 {
-			t.Errorf("%s are not as before:\n%s", what, strings.Join(lines, "\n"))
+			t.Errorf("%s: not as before the first apply:\n%s", what, strings.Join(lines, "\n"))
 		}
 	}
 }
 
+func inventoryParts() []string { return []string{"files", "units", "users", "packages", "sysctl"} }
+
 // inventory lists what an apply can change on a host. Left out is what other programs keep
-// for themselves: package caches and lists, journals, and the dependencies that apt leaves
-// to autoremove.
+// for themselves: the lists and caches of apt and what dependencies of the packages put
+// into /etc, since apt leaves them to autoremove.
 func (d *days) inventory(t *testing.T, host string) map[string]string {
 	t.Helper()
+	const foreign = `-e '^/etc/.*-$' -e '^/etc/ld.so.cache' -e '^/etc/\(java\|ssl\|fonts\|alternatives\|\.java\|ca-cert\|default/cacerts\|pam.d\|security/limits.d$\)' -e '^/run/zkboot/lock'`
 	return map[string]string{
-		"files": d.sh(t, host, `find /etc /opt /srv /root /home /run/zkboot /usr/local /usr/sbin /usr/lib/systemd /var/lib/zookeeper* /var/log/zookeeper* /var/lib/systemd -xdev 2>/dev/null |
-			grep -v -e '^/etc/.*-$' -e /etc/ld.so.cache -e '^/etc/\(java\|ssl\|fonts\|alternatives\|\.java\)' -e /var/lib/systemd/ -e /run/zkboot/lock | sort; ls -d /var/lib/systemd/coredump 2>/dev/null || true`),
+		"files": d.sh(t, host, fmt.Sprintf(`find /etc /opt /srv /root /home /run/zkboot /usr/local /usr/sbin/policy-rc.d /var/lib/zookeeper /var/lib/zookeeper-log /var/log/zookeeper 2>/dev/null |
+			grep -v %s | sort`, foreign)),
 		"units":    d.sh(t, host, "systemctl list-unit-files --no-legend --no-pager | sort"),
 		"users":    d.sh(t, host, "sort /etc/passwd /etc/group"),
 		"packages": d.sh(t, host, "apt-mark showmanual | sort; apt-mark showhold"),

@@ -4,7 +4,6 @@ package zookeeper_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -106,24 +105,4 @@ func (d *days) occupiedPort(t *testing.T) {
 		t.Errorf("zk2 is blamed too: %v", report.Err())
 	}
 	d.untouched(t, allHosts()...)
-}
-
-// aptStep is the step in which packages are brought.
-const installing = "installing "
-
-// mirrorDown: apt's mirror refuses connections. The next apply finds it again.
-func (d *days) mirrorDown(t *testing.T) {
-	s, _ := d.spec(t, shape{name: "solo", hosts: []string{"zk1"}})
-	d.remove(t, shape{name: "solo", hosts: []string{"zk1"}})
-	const down = "http://127.0.0.1:9/debian"
-	d.sh(t, "zk1", fmt.Sprintf("cp -a /etc/apt/sources.list /root/ && echo 'deb %s bookworm main' > /etc/apt/sources.list && rm -rf /var/lib/apt/lists/* && apt-get clean", down))
-	report := d.apply(t, s, nil)
-	d.sh(t, "zk1", "mv /root/sources.list /etc/apt/")
-	err := report.Err()
-	if err == nil || !strings.Contains(err.Error(), "127.0.0.1:9") || !strings.Contains(err.Error(), "zk1") || !strings.Contains(err.Error(), "mirror") {
-		t.Fatalf("got %v; want an error that names zk1 and its mirror", err)
-	}
-	if out := d.sh(t, "zk1", "systemctl list-unit-files --no-legend 'zookeeper-*' || true"); out != "" {
-		t.Errorf("a unit without its packages: %s", out)
-	}
 }

@@ -90,6 +90,7 @@ func (m member) zooCfgFile() bootstrap.File {
 	}
 }
 
+// configPath is the place in the spec that a file's content comes from.
 func configPath(r bootstrap.Resource) bootstrap.Path {
 	if f, ok := r.(bootstrap.File); ok && f.Compare == bootstrap.CompareProperties {
 		return "ensemble.config"

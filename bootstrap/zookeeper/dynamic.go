@@ -45,6 +45,8 @@ type Dynamic struct {
 	Version string            // hex, "" where the file has none
 }
 
+// sort puts servers by id, so that equal configurations are equal texts whatever map or
+// file they came from.
 func (d *Dynamic) sort() {
 	slices.SortFunc(d.Servers, func(a, b Server) int { return cmp.Compare(a.ID, b.ID) })
 }
@@ -88,6 +90,7 @@ func (d Dynamic) String() string {
 	return b.String()
 }
 
+// keysOf yields the keys of a map, for slices.Sorted.
 func keysOf[V any](m map[string]V) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for k := range m {
@@ -132,6 +135,8 @@ func ParseDynamic(src string) (Dynamic, error) {
 	return d, nil
 }
 
+// put reads one line. Unlike the server it refuses unknown keys: here they can only be
+// what a person wrote into a file that is not for people.
 func (d *Dynamic) put(k, v string) error {
 	name, num, _ := strings.Cut(k, ".")
 	switch {
@@ -161,6 +166,8 @@ func (d *Dynamic) put(k, v string) error {
 	return nil
 }
 
+// parseServer reads what stands on both sides of a server line. The id must be spelled as
+// the server writes it, or "server.01" and "server.1" would be two.
 func parseServer(num, v string) (Server, error) {
 	id, err := strconv.ParseUint(num, 10, 31)
 	if err != nil || num != strconv.FormatUint(id, 10) {
@@ -255,6 +262,7 @@ func unbracket(host string) (string, error) {
 	return host, nil
 }
 
+// parsePort refuses 0, which would mean any free port.
 func parsePort(text string) (int, error) {
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || n == 0 {
@@ -292,6 +300,8 @@ func Differences(live, want Dynamic) []string {
 	return out
 }
 
+// equal compares what members and clients depend on. Addresses may be spelled differently:
+// the server writes them as the JVM prints them.
 func (s Server) equal(w Server) bool {
 	same := slices.EqualFunc(s.Addresses, w.Addresses, func(a, b Address) bool {
 		return sameAddress(a.Host, b.Host) && a.Quorum == b.Quorum && a.Election == b.Election

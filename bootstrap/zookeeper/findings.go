@@ -73,6 +73,7 @@ func versionFindings(s *bootstrap.Spec, now bootstrap.Site) bootstrap.Report {
 	return r
 }
 
+// refuse is a report of one refusal that concerns this member.
 func (m member) refuse(p bootstrap.Path, hint, format string, args ...any) bootstrap.Report {
 	return bootstrap.Report{Findings: []bootstrap.Finding{{Severity: bootstrap.SeverityError, Path: p, Host: m.host,
 		Text: fmt.Sprintf(format, args...), Hint: hint, Err: bootstrap.ErrRefused}}}
@@ -151,6 +152,7 @@ func (m member) foreignPorts(f bootstrap.Facts) bootstrap.Report {
 	return r
 }
 
+// processName is what an operator needs to find a process: its unit, where it has one.
 func processName(p *verify.Process) string {
 	if p.Unit != "" {
 		return fmt.Sprintf("%s (pid %d, unit %s)", p.Name, p.PID, p.Unit)
@@ -176,6 +178,7 @@ func (m member) membership(s *bootstrap.Spec, have bootstrap.State) bootstrap.Re
 		return m.refuse("ensemble.members", "look at the file on the host", "the dynamic configuration cannot be read: %v", err)
 	}
 	var r bootstrap.Report
+	// A stranger is told apart from a mere difference: the way out is another.
 	for _, srv := range live.Servers {
 		if !knownHost(s, srv) {
 			r.Merge(m.refuse("hosts", "put the host back under hosts and members; it leaves the members first and the hosts later",
@@ -189,6 +192,8 @@ func (m member) membership(s *bootstrap.Spec, have bootstrap.State) bootstrap.Re
 	return r
 }
 
+// knownHost reports whether any host of the spec, a member or not, has the server's address:
+// a host leaves the members first, and the hosts only when the live ensemble is rid of it.
 func knownHost(s *bootstrap.Spec, srv Server) bool {
 	for _, a := range srv.Addresses {
 		for _, h := range s.Hosts {

@@ -73,6 +73,7 @@ func (m member) empty(ctx context.Context, h bootstrap.Hosts) (bootstrap.State, 
 	return state, nil
 }
 
+// formationIDs is what formation must see, since every step names what it replaces.
 func (m member) formationIDs() []bootstrap.ID {
 	ids := []bootstrap.ID{m.observed(), bootstrap.NewID(bootstrap.KindUnit, m.unit)}
 	for _, f := range append(m.leftovers(), m.dynamic, m.zooCfg, initialize(m.dataLog)) {

@@ -78,6 +78,8 @@ func firstOf(a, b string) string {
 	return b
 }
 
+// gateError says what keeps a gate shut: which member, what was expected, what was seen and
+// what to do.
 func gateError(step string, v view, hint, format string, args ...any) error {
 	return bootstrap.Finding{Severity: bootstrap.SeverityError, Host: v.host, Step: step, Hint: hint,
 		Text: fmt.Sprintf(format, args...), Err: bootstrap.ErrRefused}
@@ -98,6 +100,7 @@ func together(vs []view) error {
 	return nil
 }
 
+// allServe wants an answer of every member, in its role.
 func allServe(vs []view) error {
 	for _, v := range vs {
 		journal := "look at `journalctl -u " + v.unit + "` on the host"
@@ -113,6 +116,7 @@ func allServe(vs []view) error {
 	return nil
 }
 
+// oneLeader wants exactly one: with two, both might take writes.
 func oneLeader(vs []view) error {
 	switch found := leaders(vs); len(found) {
 	case 1:
@@ -192,6 +196,7 @@ func sameData(vs []view) error {
 	return nil
 }
 
+// diverged is the finding that no waiting heals.
 func diverged(v view, format string, args ...any) error {
 	return bootstrap.Finding{Severity: bootstrap.SeverityError, Host: v.host, Step: stepEveryone, Err: errDiverged,
 		Text: errDiverged.Error() + ": " + fmt.Sprintf(format, args...),

@@ -96,6 +96,7 @@ func issues(s *bootstrap.Spec, v Version, hosts []string) bootstrap.Report {
 	return r
 }
 
+// sourcePath is the place in the spec that decides on the version.
 func sourcePath(s *bootstrap.Spec) bootstrap.Path {
 	if s.Ensemble.Source.Tarball != nil {
 		return "ensemble.source.tarball"

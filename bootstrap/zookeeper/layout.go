@@ -96,6 +96,7 @@ func members(s *bootstrap.Spec) []member {
 	return out
 }
 
+// memberOn finds the member on a host.
 func memberOn(s *bootstrap.Spec, host string) (member, bool) {
 	for _, m := range members(s) {
 		if m.host == host {

@@ -105,6 +105,7 @@ func enoughData(vs, holders []view) error {
 		have, all, strings.Join(hostsOf(membersOf(holders)), ", "), quorum)
 }
 
+// only returns the views that keep says yes to, in their order.
 func only(vs []view, keep func(view) bool) []view {
 	var out []view
 	for _, v := range vs {

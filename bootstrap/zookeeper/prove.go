@@ -62,6 +62,7 @@ func judged(id, text string, err error) verify.Check {
 	return c
 }
 
+// leaderText names the leader where there is exactly one.
 func leaderText(vs []view) string {
 	if found := leaders(vs); len(found) == 1 {
 		return found[0].host
@@ -69,6 +70,7 @@ func leaderText(vs []view) string {
 	return ""
 }
 
+// proveQuorum counts the voters that serve, and says of every other one what is known.
 func proveQuorum(vs []view) verify.Check {
 	all, quorum := voters(membersOf(vs))
 	voting := only(vs, view.votes)
@@ -162,6 +164,8 @@ func proveData(vs []view) verify.Check {
 	return verify.Finding(id, verify.Pass, fmt.Sprintf("%d znodes everywhere", vs[0].nodes), "")
 }
 
+// proveCanary flies the canaries; how long that took is told but not judged, since the way
+// from here to the hosts is in it.
 func proveCanary(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) verify.Check {
 	start := time.Now()
 	err := canary(ctx, s, h)
@@ -257,6 +261,8 @@ func proveCounts(vs []view, limits verify.Thresholds, id string, counters ...str
 	return c
 }
 
+// proveDescriptors judges the member that is nearest to its limit: at the limit a server
+// refuses connections, those of other members among them.
 func proveDescriptors(vs []view, limits verify.Thresholds) verify.Check {
 	const id = "ensemble.limits"
 	worst, host := 0.0, ""

@@ -128,6 +128,8 @@ func (v *view) readSrvr() {
 	}
 }
 
+// parseZxid reads "0x1000000ca"; 0 stands for what cannot be read, which equals no zxid of
+// a server that has seen a quorum.
 func parseZxid(text string) uint64 {
 	n, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimSpace(text), "0x"), 16, 64)
 	if err != nil {
@@ -191,6 +193,7 @@ func ports(addrs []string) []string {
 	return out
 }
 
+// admin decodes one answer of the AdminServer; false where there is none or another form.
 func (v *view) admin(command string, into any) bool {
 	raw, ok := v.z.Admin[command]
 	return ok && json.Unmarshal(raw, into) == nil

@@ -50,6 +50,8 @@ func Status(s *bootstrap.Spec, now bootstrap.Site) StatusReport {
 	return r
 }
 
+// status is one line of the report. A member counts as synced when it votes, since a voter
+// is admitted only after it has caught up, and an observer when it serves.
 func (v view) status(quorum bool) MemberStatus {
 	m := MemberStatus{Host: v.host, ID: v.id, Address: v.addr, Role: bootstrap.Voter, Mode: v.mode,
 		Version: v.version, Voting: v.votes(), Error: v.z.Err}
@@ -92,6 +94,7 @@ func (r StatusReport) WriteText(w io.Writer) error {
 	return t.Flush()
 }
 
+// dash keeps an empty cell from looking like a lost column.
 func dash(s string) string {
 	if s == "" {
 		return "-"

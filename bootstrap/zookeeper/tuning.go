@@ -58,6 +58,7 @@ func (m member) reserve(settings []sysctl.Setting) {
 	}
 }
 
+// overrides are the operator's own values. They hold exactly: who names a value means it.
 func overrides(s *bootstrap.Spec) []sysctl.Setting {
 	var out []sysctl.Setting
 	for _, k := range slices.Sorted(maps.Keys(s.Tuning.Sysctl)) {
@@ -145,6 +146,7 @@ func (m member) kernel(have bootstrap.State) ([]bootstrap.Resource, error) {
 	return out, nil
 }
 
+// rootFile is a file that everybody may read and root alone may write.
 func rootFile(path, content string) bootstrap.File {
 	return bootstrap.File{Path: path, Content: content, Mode: 0o644, Owner: "root", Group: "root"}
 }

@@ -70,7 +70,13 @@ IOSchedulingPriority=0
 `, m.id, m.spec.Name, m.data, m.dataLog, account, account, bootstrap.RevMarker,
 		strings.Join(m.command(p, arch), " \\\n    "))
 	b.WriteString(unitLimits(m.spec.Name, limits))
-	fmt.Fprintf(&b, `
+	fmt.Fprintf(&b, confinement, strings.Join(distinct(m.conf, m.data, m.dataLog, m.logs), " "))
+	return b.String()
+}
+
+// confinement is the end of the unit; the paths that the server may write are filled in.
+// There is no SystemCallFilter: a call that a later JVM needs would end it with SIGSYS.
+const confinement = `
 # What a server needs and no more. MemoryDenyWriteExecute would stop the JVM's compiler.
 NoNewPrivileges=yes
 CapabilityBoundingSet=
@@ -90,9 +96,7 @@ SystemCallArchitectures=native
 
 [Install]
 WantedBy=multi-user.target
-`, strings.Join(distinct(m.conf, m.data, m.dataLog, m.logs), " "))
-	return b.String()
-}
+`
 
 // unitLimits are the limits as lines of the unit itself: a drop-in of its own would be one
 // more file whose change must restart the member.
@@ -101,6 +105,7 @@ func unitLimits(owner string, limits []sysctl.Limit) string {
 	return lines
 }
 
+// distinct keeps the first of equal names: data and log may share one directory.
 func distinct(names ...string) []string {
 	var out []string
 	seen := map[string]bool{}

@@ -143,3 +143,20 @@ func TestStatedVersionIsJudgedWithoutAHost(t *testing.T) {
 	s.Ensemble.Config = map[string]string{"serializeLastProcessedZxid.enabled": "true"}
 	finding(t, New().Validate(s), bootstrap.Path("ensemble.config").Key("serializeLastProcessedZxid.enabled"), "came with ZooKeeper 3.9.0; this is 3.8.6")
 }
+
+func FuzzParseVersions(f *testing.F) {
+	for _, s := range []string{"3.8.6", "1:3.9.3-1", "3.8.0-11+deb12u2", "3.8.0-${mvngit.commit.id}, built on 2024-12-29"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, parse := range []func(string) (Version, error){ParseVersion, ParseDebianVersion} {
+			v, err := parse(text)
+			if err != nil {
+				continue
+			}
+			if again, err := parse(v.String()); err != nil || again != v {
+				t.Errorf("%q is %s, which is read back as %s, %v", text, v, again, err)
+			}
+		}
+	})
+}
