@@ -65,7 +65,7 @@ func (a *app) applyStored(ctx context.Context, mode, path string) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.close(ctx)
 	s.spec, s.patience = plan.Spec, firstBoot
 	if err := s.show(plan); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (a *app) change(ctx context.Context, mode, file string, approved bool, in b
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.close(ctx)
 	if in.Verb == bootstrap.VerbConverge {
 		s.patience = firstBoot
 	}

@@ -46,7 +46,7 @@ func (a *app) hostkeys(ctx context.Context, file string, hosts []string, pin boo
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.close(ctx)
 	if hosts, err = chooseHosts(s.spec, hosts); err != nil {
 		return err
 	}

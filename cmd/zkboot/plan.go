@@ -40,7 +40,7 @@ func (a *app) plan(ctx context.Context, o planOptions) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.close(ctx)
 	s.patience = firstBoot
 	plan, report := s.engine.Plan(ctx, s.spec, bootstrap.Intent{Verb: bootstrap.VerbConverge})
 	s.out.report(report)

@@ -31,12 +31,12 @@ What depends on the host is taken from --facts, a JSON file of facts; without it
 with Debian 12 on amd64 is assumed.`,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: rendered,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.newSpecSession(outputText, file)
 			if err != nil {
 				return err
 			}
-			defer s.close()
+			defer s.close(cmd.Context())
 			facts, err := a.facts(factsFile)
 			if err != nil {
 				return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +45,7 @@ func (a *app) newSpecSession(mode, file string) (*session, error) {
 		return nil, err
 	}
 	if s.spec, err = s.load(file); err != nil {
-		s.close()
+		s.close(context.Background()) // no host is open yet
 		return nil, err
 	}
 	return s, nil
@@ -91,10 +92,14 @@ func (s *session) end(outcome string, code int) error {
 }
 
 // close gives locks and connections back. The work is done by then, so that a connection
-// that does not end well is worth a word and no other exit code.
-func (s *session) close() {
+// that does not end well is worth a word and no other exit code; and no word when ctx has
+// ended, because connections end with it.
+func (s *session) close(ctx context.Context) {
 	err := s.engine.Close()
 	s.out.close()
+	if ctx.Err() != nil {
+		err = nil
+	}
 	if err = errors.Join(err, s.log.Close()); err != nil {
 		fmt.Fprintf(s.app.stderr, "zkboot: closing: %v\n", err)
 	}

@@ -25,7 +25,7 @@ It exits with 0 when a majority serves, and with 3 otherwise.`,
 			if err != nil {
 				return err
 			}
-			defer s.close()
+			defer s.close(cmd.Context())
 			status, err := s.status(cmd.Context())
 			if err != nil {
 				return err

@@ -83,7 +83,7 @@ func (a *app) verify(ctx context.Context, file, format string, o verify.Options)
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.close(ctx)
 	found, report := s.engine.Verify(ctx, s.spec, o)
 	s.out.report(report)
 	if found == nil {
