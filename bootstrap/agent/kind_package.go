@@ -122,7 +122,8 @@ func (m *machine) install(ctx context.Context, p installPlan, note func(string))
 	updated := false
 	update := func(why string) {
 		note("apt-get update: " + why)
-		_, updateErr = m.finish(ctx, "apt-get", "update", "-q")
+		// Without Error-Mode=any apt reports a mirror that is down with status 0.
+		_, updateErr = m.finish(ctx, "apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any")
 		updated = true
 	}
 	for _, name := range p.names {
@@ -141,8 +142,11 @@ func (m *machine) install(ctx context.Context, p installPlan, note func(string))
 		update("the mirror no longer has what the lists name")
 		_, err = m.finish(ctx, p.argv()...)
 	}
-	if err != nil {
-		err = errors.Join(aptFailure(err), updateErr)
+	switch {
+	case err != nil && updateErr != nil: // a package that is not known then is the mirror's fault
+		err = errors.Join(aptFailure(updateErr), err)
+	case err != nil:
+		err = aptFailure(err)
 	}
 	return errors.Join(err, m.removePolicy())
 }

@@ -76,11 +76,22 @@ func TestListsAreFetchedOnlyWhenTheyDoNotKnow(t *testing.T) {
 			s := newSandbox(t,
 				call{argv: query + want.Name, err: failed(1, "")},
 				call{argv: "apt-cache policy -- " + want.Name, out: recorded(t, "policy.txt")},
-				call{argv: "apt-get update -q"},
+				call{argv: updateAll},
 				call{argv: install + "install " + spec})
 			s.must(creates(want))
 		})
 	}
+}
+
+const updateAll = "apt-get update -q -o APT::Update::Error-Mode=any"
+
+func TestAMirrorThatIsDownIsNamed(t *testing.T) {
+	s := newSandbox(t,
+		call{argv: query + "nano", err: failed(1, "")},
+		call{argv: "apt-cache policy -- nano", out: recorded(t, "policy.txt")},
+		call{argv: updateAll, err: failed(100, "E: Failed to fetch http://10.0.0.9:3142/debian/dists/bookworm/InRelease  Could not connect to 10.0.0.9:3142")},
+		call{argv: install + "install nano", err: failed(100, "E: Unable to locate package nano")})
+	wantError(t, s.do(creates(deb("nano", "", false))), "the mirror http://10.0.0.9:3142 did not give what apt asked for", "Unable to locate package nano")
 }
 
 func TestListsThatTheMirrorOutranAreFetchedOnce(t *testing.T) {
@@ -89,7 +100,7 @@ func TestListsThatTheMirrorOutranAreFetchedOnce(t *testing.T) {
 		call{argv: query + "zookeeper", err: failed(1, "")},
 		call{argv: "apt-cache policy -- zookeeper", out: recorded(t, "policy.txt")},
 		call{argv: install + "install zookeeper", err: gone},
-		call{argv: "apt-get update -q"},
+		call{argv: updateAll},
 		call{argv: install + "install zookeeper", err: gone})
 	wantError(t, s.do(creates(deb("zookeeper", "", false))),
 		"the mirror http://deb.debian.org did not give what apt asked for", "404  Not Found")
