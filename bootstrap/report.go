@@ -103,7 +103,11 @@ func (r *Report) HostError(host, step string, err error) {
 		r.Add(f)
 		return
 	}
-	r.Add(Finding{Severity: SeverityError, Host: host, Step: step, Text: err.Error(), Err: err})
+	text := err.Error()
+	if step != "" {
+		text = strings.TrimPrefix(text, step+": ") // a StepError says its step as well
+	}
+	r.Add(Finding{Severity: SeverityError, Host: host, Step: step, Text: text, Err: err})
 }
 
 // Merge appends the findings of other.
