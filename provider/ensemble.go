@@ -123,7 +123,7 @@ func (e *ensemble) Read(ctx context.Context, req resource.ReadRequest, resp *res
 // Update implements resource.Resource. What failed half-way is not written down as done:
 // the state keeps what was before, and the next plan starts from what the hosts say.
 func (e *ensemble) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
-	within, cancel := within(ctx, req.Plan, timeouts.Value.Update, updateTimeout, &resp.Diagnostics)
+	limited, cancel := within(ctx, req.Plan, timeouts.Value.Update, updateTimeout, &resp.Diagnostics)
 	defer cancel()
 	if sameSpec(req.Plan.Raw, req.State.Raw) && settledHosts(ctx, req.State, &resp.Diagnostics) {
 		// Only Terraform's own attributes change, which must work with dead hosts too:
@@ -135,19 +135,19 @@ func (e *ensemble) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	eng := e.site.engine(within, 0)
+	eng := e.site.engine(limited, 0)
 	defer closeEngine(eng, &resp.Diagnostics)
-	plan, report := eng.Plan(within, spec, bootstrap.Intent{Verb: bootstrap.VerbConverge})
+	plan, report := eng.Plan(limited, spec, bootstrap.Intent{Verb: bootstrap.VerbConverge})
 	if plan != nil {
-		report.Merge(eng.Apply(within, plan))
+		report.Merge(eng.Apply(limited, plan))
 	}
-	resp.Diagnostics.Append(diagnostics(timeUp(within, report))...)
+	resp.Diagnostics.Append(diagnostics(timeUp(limited, report))...)
 	if report.Failed() {
 		e.reread(ctx, &resp.State, &resp.Diagnostics)
 		return
 	}
 	resp.State.Raw = req.Plan.Raw
-	save(within, &resp.State, e.converged(within, eng, spec), &resp.Diagnostics)
+	save(limited, &resp.State, e.converged(limited, eng, spec), &resp.Diagnostics)
 }
 
 // reread writes into the state of before what an update that failed has left on the hosts,

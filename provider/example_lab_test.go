@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,36 +97,72 @@ func TestExampleOnALab(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	zk2, err := l.Host("zk2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	on := func(script string) string {
-		t.Helper()
-		out, err := zk2.Exec(t.Context(), "sh", "-euc", script)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
+	zk2 := hostOf(t, l, "zk2")
 	w := newWorkspace(t, "lab")
 	at := "-var=lab_dir=" + dir
 	nothing := []string{"No changes."}
 
 	w.want(t, 0, nil, "init")
-	w.want(t, 0, []string{"1 added", zk2.Address.String() + ":2181"}, "apply", "-auto-approve", at)
+	failThenResume(t, w, l, at)
+	w.want(t, 0, []string{zk2.Address.String() + ":2181"}, "output", "connect_string")
 	w.want(t, 0, nothing, "plan", "-detailed-exitcode", at)
 
-	unit := "zookeeper-" + name + ".service"
-	on("systemctl is-active " + unit)
-	on("echo 'autopurge.purgeInterval=7' >> /etc/zookeeper/" + name + "/zoo.cfg")
-	w.want(t, 2, []string{"update file /etc/zookeeper/" + name + "/zoo.cfg", "will be updated in-place"}, "plan", "-detailed-exitcode", at)
+	unit, conf := unitOf(l), "/etc/zookeeper/"+name+"/zoo.cfg"
+	zk2.sh(t, "echo 'autopurge.purgeInterval=7' >>"+conf)
+	w.want(t, 2, []string{"update file " + conf, "will be updated in-place"}, "plan", "-detailed-exitcode", at)
 	w.want(t, 0, []string{"1 changed"}, "apply", "-auto-approve", at)
 	w.want(t, 0, nothing, "plan", "-detailed-exitcode", at)
 
 	w.want(t, 0, []string{"1 destroyed"}, "destroy", "-auto-approve", at)
-	if got := on("systemctl is-active " + unit + " || true"); !strings.Contains(got, "inactive") {
+	if got := zk2.sh(t, "systemctl is-active "+unit+" || true"); got != "inactive" {
 		t.Errorf("after the destroy %s is %s", unit, got)
 	}
-	on("test -d /var/lib/zookeeper/" + name + "/version-2") // kept: nobody asked to wipe it
+	zk2.sh(t, "test -d /var/lib/zookeeper/"+name+"/version-2") // kept: nobody asked to wipe it
+}
+
+// failThenResume lets the first apply fail after the ensemble has formed, by cutting zk3
+// off, and expects that the second goes on with the very processes that the first left.
+func failThenResume(t *testing.T, w workspace, l *lab.Lab, at string) {
+	t.Helper()
+	zk1, zk2, zk3 := hostOf(t, l, "zk1"), hostOf(t, l, "zk2"), hostOf(t, l, "zk3")
+	if err := zk3.Isolate(t.Context(), zk1.Address, zk2.Address); err != nil {
+		t.Fatal(err)
+	}
+	w.want(t, 1, []string{"zk3"}, "apply", "-auto-approve", at)
+	pid := func(h labHost) string { return h.sh(t, "systemctl show -P MainPID "+unitOf(l)) }
+	before := []string{pid(zk1), pid(zk2)}
+	if slices.Contains(before, "0") {
+		t.Fatalf("this proves nothing: no server had been started, main PIDs %v", before)
+	}
+	if err := zk3.Heal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.want(t, 0, []string{"is tainted, so must be replaced", "left in place", "1 added"}, "apply", "-auto-approve", at)
+	if after := []string{pid(zk1), pid(zk2)}; !slices.Equal(before, after) {
+		t.Errorf("servers were restarted: main PIDs %v, then %v", before, after)
+	}
+}
+
+// unitOf is the unit of the lab's ensemble, which has the name of the lab.
+func unitOf(l *lab.Lab) string { return "zookeeper-" + l.Name + ".service" }
+
+type labHost struct{ *lab.Host }
+
+func hostOf(t *testing.T, l *lab.Lab, name string) labHost {
+	t.Helper()
+	h, err := l.Host(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return labHost{h}
+}
+
+// sh runs a shell script on the host, as root, and returns what it prints.
+func (h labHost) sh(t *testing.T, script string) string {
+	t.Helper()
+	out, err := h.Exec(t.Context(), "sh", "-euc", script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(out)
 }

@@ -167,7 +167,7 @@ func hardwareAttribute() schema.Attribute {
 	group := func(about string, figures ...string) schema.SingleNestedAttribute {
 		limits := map[string]schema.Attribute{}
 		for _, f := range figures {
-			limits[f] = object("", map[string]schema.Attribute{
+			limits[f] = object("Limits of `"+f+"`; what is not set stays as the profile has it.", map[string]schema.Attribute{
 				"warn": text("Beyond this figure, with its unit, a warning."),
 				"fail": text("Beyond this figure, with its unit, the host is refused."),
 			})

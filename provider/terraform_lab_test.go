@@ -19,7 +19,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
-	"go.uber.org/goleak"
 
 	"github.com/zkboot/zkboot/bootstrap"
 	"github.com/zkboot/zkboot/verify"
@@ -29,11 +28,6 @@ import (
 // machines in memory behind it.
 
 const address = "zkboot_ensemble.main"
-
-// goleakOptions spares what terraform-plugin-testing and go-plugin leave running.
-func goleakOptions() []goleak.Option {
-	return []goleak.Option{goleak.IgnoreCurrent()}
-}
 
 // terraformTest runs steps with the Terraform on PATH, which must be there.
 func terraformTest(t *testing.T, f *fleet, tc tfresource.TestCase) {

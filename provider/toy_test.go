@@ -16,7 +16,7 @@ import (
 	"github.com/zkboot/zkboot/verify"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleakOptions()...) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // toy is an ensemble role in miniature: a config file and a data directory behind a unit
 // that restarts in its host's turn.

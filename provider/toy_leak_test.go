@@ -1,7 +1,0 @@
-//go:build !lab
-
-package provider
-
-import "go.uber.org/goleak"
-
-func goleakOptions() []goleak.Option { return nil }
