@@ -69,6 +69,7 @@ var catalogue = [...]CheckInfo{
 	{"ensemble.voting", "every voter votes", "", false, sourceAdmin, hintMember},
 	{"ensemble.synced", "every follower is in sync with the leader", "", false, sourceAdmin, hintMember},
 	{"ensemble.config", "every member knows the same members", "", false, sourceAdmin, hintMember},
+	{"ensemble.exposure", "members listen on private addresses alone", "", false, sourceAdmin, "bind it to the private address, or close the port in the firewall"},
 	{"ensemble.digest", "every member holds the same data", "", false, "ZOOKEEPER-4882", "wipe and replace the member that differs; do not just restart it"},
 	{"ensemble.canary", "a write through each member is read on every other", "", false, sourceJudgement, hintMember},
 	{"ensemble.version", "one version, without known data loss", "", false, "ZOOKEEPER-4785, ZOOKEEPER-4925", "upgrade, or list the issue under accept_known_issues"},

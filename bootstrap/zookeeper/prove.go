@@ -301,7 +301,5 @@ func proveExposure(now bootstrap.Site, vs []view) verify.Check {
 	if len(open) == 0 {
 		return verify.Finding(id, verify.Pass, "members listen on private addresses alone", "")
 	}
-	c := verify.Finding(id, verify.Warn, "", strings.Join(open, "; "))
-	c.Hint = "put a firewall before it, and look who changed zoo.cfg or the dynamic configuration"
-	return c
+	return verify.Finding(id, verify.Warn, "", strings.Join(open, "; "))
 }

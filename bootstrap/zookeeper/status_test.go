@@ -3,7 +3,6 @@ package zookeeper
 import (
 	"bytes"
 	"context"
-	"slices"
 	"strings"
 	"testing"
 
@@ -116,7 +115,7 @@ func TestProveAnswersEveryQuestion(t *testing.T) {
 			t.Errorf("%s is in the catalogue and not judged", id)
 		}
 	}
-	if slices.Contains(want, "ensemble.exposure") != (len(want) == len(got)) {
+	if len(want) != len(got) {
 		t.Errorf("%d checks are judged, the catalogue has %d", len(got), len(want))
 	}
 }
