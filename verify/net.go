@@ -16,6 +16,9 @@ const (
 	// netTimeout is under the initial retransmission timeout of one second
 	// (RFC 6298), so that a lost SYN is a loss and not a slow answer.
 	netTimeout = 900 * time.Millisecond
+	// netGiveUp losses in a row are a dead peer: a hundred of them would take a minute and
+	// a half to say the same.
+	netGiveUp = 10
 )
 
 // probeNet measures all targets at once, each with one connection at a time.
@@ -44,7 +47,7 @@ func probeTarget(ctx context.Context, target NetTarget, q NetQuery) NetResult {
 	h := newHistogram()
 	ticker := time.NewTicker(q.Interval)
 	defer ticker.Stop()
-	for ; r.Sent < q.Count; r.Sent++ {
+	for silent := 0; r.Sent < q.Count && silent < netGiveUp; r.Sent++ {
 		if r.Sent > 0 {
 			select {
 			case <-ticker.C:
@@ -59,11 +62,14 @@ func probeTarget(ctx context.Context, target NetTarget, q NetQuery) NetResult {
 		case errors.Is(err, syscall.ECONNREFUSED):
 			r.Refused++
 			h.add(took)
+			silent = 0
 		case err != nil:
 			r.Lost++
 			r.Error = err.Error()
+			silent++
 		default:
 			h.add(took)
+			silent = 0
 		}
 	}
 	r.Latency = h.latency()

@@ -70,3 +70,11 @@ func TestClockOffset(t *testing.T) {
 		t.Errorf("offset %v give or take %v, want 100ms and 30ms", offset, uncertainty)
 	}
 }
+
+// With two hosts of three switched off, verify once spent 83 s on saying so.
+func TestProbeNetGivesUpOnADeadPeer(t *testing.T) {
+	r := probeNet(t.Context(), NetQuery{Targets: []NetTarget{{"dead", "127.0.0.1:no-such-service"}}, Count: 100, Interval: time.Millisecond})[0]
+	if r.Sent != netGiveUp || r.Lost != netGiveUp {
+		t.Errorf("sent %d and lost %d of 100, want %d", r.Sent, r.Lost, netGiveUp)
+	}
+}

@@ -194,14 +194,17 @@ func (m member) needs(p platform) verify.HostNeeds {
 }
 
 // Files returns the bytes that an apply would write on a host with these facts: its
-// zoo.cfg with a marker in the place of the digest, its unit with a marker in the place of
-// the revision, and its sysctl.d drop-in as it is where nothing was raised before.
+// zoo.cfg with a marker in the place of the digest, its unit, and its sysctl.d drop-in as
+// it is where nothing was raised before.
 func (Role) Files(s *bootstrap.Spec, host string, facts bootstrap.Facts) (zooCfg, unit, drop []byte, err error) {
 	m, p, err := placed(s, host, facts)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	d, err := m.desired(p, bootstrap.Seen{Facts: facts}, "")
+	if err == nil {
+		d, err = d.Seal()
+	}
 	if err != nil {
 		return nil, nil, nil, err
 	}
