@@ -13,28 +13,9 @@ import (
 	"github.com/zkboot/zkboot/bootstrap"
 )
 
-// stood returns the spec of an ensemble that was applied to the fleet, and an engine for it.
-func stood(t *testing.T, f *fleet) (*bootstrap.Spec, *bootstrap.Engine) {
-	t.Helper()
-	spec := &bootstrap.Spec{Name: "main", Hosts: map[string]bootstrap.HostSpec{"zk1": {Address: "10.0.0.1"}},
-		Ensemble: &bootstrap.Ensemble{Members: map[string]bootstrap.Member{"zk1": {ID: 1}}, Source: bootstrap.Source{Apt: &bootstrap.AptPackages{}}}}
-	spec.Hardware.Profile = "lab"
-	s := &site{provider: f.provider(), known: true}
-	eng := s.engine(t.Context(), 0)
-	t.Cleanup(func() { _ = eng.Close() })
-	plan, report := eng.Plan(t.Context(), spec, bootstrap.Intent{Verb: bootstrap.VerbConverge})
-	if err := report.Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := eng.Apply(t.Context(), plan).Err(); err != nil {
-		t.Fatal(err)
-	}
-	return spec, eng
-}
-
 func TestDriftSaysWhatAnApplyWouldDo(t *testing.T) {
 	f := newFleet("zk1")
-	spec, eng := stood(t, f)
+	spec, eng := f.spec(), f.stand(t)
 	look := func() (map[string]string, bootstrap.Report) {
 		now, _ := eng.Look(t.Context(), spec)
 		return drift(eng, spec, now)
@@ -61,7 +42,7 @@ func TestDriftSaysWhatAnApplyWouldDo(t *testing.T) {
 // Nothing but a look at every host proves that an ensemble is gone.
 func TestGone(t *testing.T) {
 	f := newFleet("zk1")
-	spec, eng := stood(t, f)
+	spec, eng := f.spec(), f.stand(t)
 	there, _ := eng.Look(t.Context(), spec)
 	empty := bootstrap.Site{Hosts: map[string]bootstrap.Seen{"zk1": {}}}
 	away := bootstrap.Site{Hosts: map[string]bootstrap.Seen{"zk1": {Err: bootstrap.ErrUnreachable}}}
@@ -143,7 +124,7 @@ func TestTimeUpSaysWhichLimitItWas(t *testing.T) {
 
 func TestDestroyTellsWhatToDoAboutAHostThatIsAway(t *testing.T) {
 	f := newFleet("zk1")
-	spec, eng := stood(t, f)
+	spec, eng := f.spec(), f.stand(t)
 	if err := eng.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -371,6 +371,56 @@ provider "zkboot" { ssh = { user = terraform_data.user.output } }
 	}})
 }
 
+// A name that is not known cannot be told from another name, which would take the ensemble.
+func TestNameMustBeKnownForWhatStands(t *testing.T) {
+	f := newFleet("zk1", "zk2", "zk3")
+	named := func(name string) string {
+		return fmt.Sprintf("resource \"terraform_data\" \"name\" { input = %q }\n", name) +
+			strings.Replace(hcl(), `name     = "main"`, `name = terraform_data.name.output`, 1)
+	}
+	terraformTest(t, f, tfresource.TestCase{Steps: []tfresource.TestStep{
+		{Config: named("main")},
+		{Config: named("other"), ExpectError: regexp.MustCompile(`must\s+be\s+known\s+when\s+planning`)},
+		planOnly(named("main")),
+	}})
+}
+
+// What a provider that was killed has left is taken over, not made again.
+func TestLostStateIsNoLostEnsemble(t *testing.T) {
+	f := newFleet("zk1", "zk2", "zk3")
+	if err := f.stand(t).Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := len(f.machines["zk1"].Applied())
+	terraformTest(t, f, tfresource.TestCase{Steps: []tfresource.TestStep{
+		{
+			Config: hcl(), ConfigPlanChecks: expectAction(plancheck.ResourceActionCreate),
+			Check: func(*terraform.State) error {
+				if n := len(f.machines["zk1"].Applied()); n != before {
+					return fmt.Errorf("zk1 was changed by %d steps", n-before)
+				}
+				return nil
+			},
+			ConfigStateChecks: expectState("zk1", inSync),
+		},
+		planOnly(hcl()),
+	}})
+}
+
+// One process serves all resources: they must not get in each other's way.
+func TestTwoEnsemblesInOneApply(t *testing.T) {
+	f := newFleet("zk1", "zk2", "zk3", "b1", "b2", "b3")
+	second := strings.NewReplacer(`"zkboot_ensemble" "main"`, `"zkboot_ensemble" "second"`, `"main"`, `"second"`,
+		"zk1", "b1", "zk2", "b2", "zk3", "b3", "10.0.0.", "10.0.1.").Replace(hcl())
+	terraformTest(t, f, tfresource.TestCase{Steps: []tfresource.TestStep{
+		{Config: hcl() + second, ConfigStateChecks: []statecheck.StateCheck{
+			statecheck.ExpectKnownValue("zkboot_ensemble.second", tfjsonpath.New("id"), knownvalue.StringExact(bootstrap.ClusterID("second", nil))),
+			statecheck.ExpectKnownValue(address, tfjsonpath.New("id"), knownvalue.StringExact(bootstrap.ClusterID("main", nil))),
+		}},
+		planOnly(hcl() + second),
+	}})
+}
+
 // A second apply at the same time is told who holds the hosts.
 func TestLockedByAnother(t *testing.T) {
 	f := newFleet("zk1", "zk2", "zk3")

@@ -73,8 +73,8 @@ func (toy) Next(_ *bootstrap.Spec, _ bootstrap.Site, in bootstrap.Intent) (boots
 	return bootstrap.SiteStep{}, false, nil
 }
 
-func (toy) Do(context.Context, *bootstrap.Spec, bootstrap.Hosts, bootstrap.SiteStep) error {
-	return nil
+func (toy) Do(_ context.Context, _ *bootstrap.Spec, _ bootstrap.Hosts, st bootstrap.SiteStep) error {
+	return fmt.Errorf("the toy has no site steps, and was asked for %q", st.Name)
 }
 
 func (toy) Prove(context.Context, *bootstrap.Spec, bootstrap.Site, bootstrap.Hosts) []verify.Check {
@@ -163,6 +163,34 @@ func (f *fleet) taken(host string, n int) []string {
 		}
 	}
 	return out
+}
+
+// spec is what hcl says without further lines, for the machines of the fleet.
+func (f *fleet) spec() *bootstrap.Spec {
+	s := &bootstrap.Spec{Name: "main", Hosts: map[string]bootstrap.HostSpec{},
+		Ensemble: &bootstrap.Ensemble{Members: map[string]bootstrap.Member{}, Source: bootstrap.Source{Apt: &bootstrap.AptPackages{}}}}
+	s.Hardware.Profile = "lab"
+	for i, name := range slices.Sorted(maps.Keys(f.machines)) {
+		s.Hosts[name] = bootstrap.HostSpec{Address: fmt.Sprintf("10.0.0.%d", i+1)}
+		s.Ensemble.Members[name] = bootstrap.Member{ID: i + 1}
+	}
+	return s
+}
+
+// stand applies the spec of the fleet without Terraform, and returns the engine.
+func (f *fleet) stand(t *testing.T) *bootstrap.Engine {
+	t.Helper()
+	s := &site{provider: f.provider(), known: true}
+	eng := s.engine(t.Context(), 0)
+	t.Cleanup(func() { _ = eng.Close() })
+	plan, report := eng.Plan(t.Context(), f.spec(), bootstrap.Intent{Verb: bootstrap.VerbConverge})
+	if err := report.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := eng.Apply(t.Context(), plan).Err(); err != nil {
+		t.Fatal(err)
+	}
+	return eng
 }
 
 // hcl is a configuration with members zk1, zk2, zk3, with lines added to the resource.
