@@ -90,6 +90,11 @@ func settings(s *bootstrap.Spec) Config {
 		{"digest.enabled", "true"},
 		{"snapshot.trust.empty", "false"},
 		{"fsync.warningthresholdms", "100"},
+		// A follower tries a new leader five times with this pause and then elects again. With
+		// the 100 ms of the code, members that start together on slow processors miss each
+		// other, and the leader waits alone for all of initLimit (seen: 27 s to a quorum).
+		// https://github.com/apache/zookeeper/blob/release-3.8.0/zookeeper-server/src/main/java/org/apache/zookeeper/server/quorum/Learner.java
+		{"leaderConnectDelayDuringRetryMs", "300"},
 		// The server turns keys it does not know into system properties before it opens its
 		// database, so that these two work from here as well as with -D (tried on 3.8.0).
 		{"datadir.autocreate", "false"},

@@ -61,6 +61,7 @@ func keys() []key {
 		{name: "jvm.pause.sleep.time.ms", min: 1, max: 600000, unit: "ms"},
 		{name: "jvm.pause.warn-threshold.ms", min: 1, max: 600000, unit: "ms"},
 		{name: "leader.closeSocketAsync", is: boolean, since: v36},
+		{name: "leaderConnectDelayDuringRetryMs", min: 100, max: 5000, unit: "ms", since: v36},
 		{name: "leaderServes", is: yesNo},
 		{name: "learner.asyncSending", is: boolean, since: v37},
 		{name: "learner.closeSocketAsync", is: boolean, since: v36},
