@@ -94,6 +94,10 @@ func TestLinksLeadSomewhere(t *testing.T) {
 // command matches a line on which somebody runs zkboot, with or without a prompt.
 var command = regexp.MustCompile(`(?m)^(?:\$ )?(?:sudo )?(?:bin/)?zkboot ([a-z].*)$`)
 
+// mention is a command in running text or in a table, where brackets mark what may be left
+// out and bars what one chooses from.
+var mention = regexp.MustCompile("`zkboot ([a-z][^`]*)`")
+
 // Commands that are shown exist, with the flags they are shown with.
 func TestCommandsExist(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "zkboot")
@@ -102,6 +106,9 @@ func TestCommandsExist(t *testing.T) {
 	}
 	shown := map[string]string{}
 	for file, page := range pages(t) {
+		for _, m := range mention.FindAllStringSubmatch(page, -1) {
+			shown[strings.NewReplacer("[", "", "]", "", `\|`, " | ").Replace(m[1])] = file
+		}
 		for _, language := range []string{"sh", "console"} {
 			for _, block := range blocks(page, language) {
 				for _, m := range command.FindAllStringSubmatch(block, -1) {
