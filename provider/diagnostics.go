@@ -12,12 +12,16 @@ import (
 )
 
 // diagnostics turns the findings of an ensemble into diagnostics. Each points at the
-// attribute that it is about; one about a host alone points at the host.
+// attribute that it is about, by the name that Terraform has for it; one about a host alone
+// points at the host.
 func diagnostics(r bootstrap.Report) diag.Diagnostics {
 	var out diag.Diagnostics
 	for _, f := range r.Findings {
 		at, ok := attribute(f.Path)
-		if !ok && f.Host != "" {
+		switch {
+		case ok:
+			f.Path = bootstrap.Path(at.String())
+		case f.Host != "":
 			at = path.Root("hosts").AtMapKey(f.Host)
 		}
 		out.Append(diagnostic(f, at))

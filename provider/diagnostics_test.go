@@ -138,7 +138,7 @@ func TestDiagnosticSaysWhereWhatAndWhatNext(t *testing.T) {
 		"of a host": {full,
 			diag.NewAttributeErrorDiagnostic(path.Root("hosts").AtMapKey("zk2"), "zk2: update file /etc/x", "want 1, found 2\n\nNext: look at it")},
 		"of a place": {bootstrap.Finding{Severity: bootstrap.SeverityError, Path: "ensemble.heap", Text: "too small"},
-			diag.NewAttributeErrorDiagnostic(path.Root("heap"), "ensemble.heap", "too small")},
+			diag.NewAttributeErrorDiagnostic(path.Root("heap"), "heap", "too small")},
 		"a warning": {bootstrap.Finding{Severity: bootstrap.SeverityWarning, Path: "name", Text: "short"},
 			diag.NewAttributeWarningDiagnostic(path.Root("name"), "name", "short")},
 		"of the site": {bootstrap.Finding{Severity: bootstrap.SeverityError, Step: "canary", Text: "no quorum"},

@@ -337,7 +337,7 @@ func TestFaultsAreShownAtTheirAttribute(t *testing.T) {
 		config string
 		want   string
 	}{
-		"unknown config key": {hcl(`config = { tickTme = "2000" }`), `(?s)ensemble.config\["tickTme"\].*unknown key "tickTme"`},
+		"unknown config key": {hcl(`config = { tickTme = "2000" }`), `(?s)config\["tickTme"\].*unknown key "tickTme"`},
 		"even voters": {strings.Replace(hcl(), `, zk3 = { id = 3 }`, "", 1), `(?s)on \S+ line \d+, in resource "zkboot_ensemble" "main":.*members = .*` +
 			`want\s+an\s+odd\s+number\s+of\s+voters,\s+found\s+2`},
 		"bad address":  {strings.Replace(hcl(), "10.0.0.2", "ten", 1), `(?s)hosts\["zk2"\].address.*found\s+"ten"`},
@@ -403,6 +403,19 @@ func TestLostStateIsNoLostEnsemble(t *testing.T) {
 			},
 			ConfigStateChecks: expectState("zk1", inSync),
 		},
+		planOnly(hcl()),
+	}})
+}
+
+// A create that failed at its proof has nothing left to change, and must not pass for that.
+func TestResumedCreateIsProven(t *testing.T) {
+	f := newFleet("zk1", "zk2", "zk3")
+	f.role.proof = &verify.Check{ID: "ensemble.quorum", Verdict: verify.Fail, Text: "no quorum", Why: "zk3 is cut off", Hint: "let it in"}
+	failed := regexp.MustCompile(`(?s)ensemble.quorum.*no quorum: zk3 is cut off.*Next: let it in`)
+	terraformTest(t, f, tfresource.TestCase{Steps: []tfresource.TestStep{
+		{Config: hcl(), ExpectError: failed},
+		{Config: hcl(), ExpectError: failed},
+		{PreConfig: func() { f.role.proof.Verdict = verify.Pass }, Config: hcl()},
 		planOnly(hcl()),
 	}})
 }

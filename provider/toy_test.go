@@ -20,7 +20,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // toy is an ensemble role in miniature: a config file and a data directory behind a unit
 // that restarts in its host's turn.
-type toy struct{}
+type toy struct {
+	proof *verify.Check // what it proves of itself; nil: nothing to prove
+}
 
 const (
 	toyConf = bootstrap.ID("file:/etc/toy/toy.conf")
@@ -77,13 +79,17 @@ func (toy) Do(_ context.Context, _ *bootstrap.Spec, _ bootstrap.Hosts, st bootst
 	return fmt.Errorf("the toy has no site steps, and was asked for %q", st.Name)
 }
 
-func (toy) Prove(context.Context, *bootstrap.Spec, bootstrap.Site, bootstrap.Hosts) []verify.Check {
-	return nil
+func (r toy) Prove(context.Context, *bootstrap.Spec, bootstrap.Site, bootstrap.Hosts) []verify.Check {
+	if r.proof == nil {
+		return nil
+	}
+	return []verify.Check{*r.proof}
 }
 
 // fleet is a set of machines in memory behind a provider.
 type fleet struct {
 	machines map[string]*bootstraptest.Machine
+	role     toy
 
 	mu     sync.Mutex
 	down   map[string]bool
@@ -118,7 +124,7 @@ func disk(ms float64) verify.Result {
 }
 
 func (f *fleet) provider() *Provider {
-	return &Provider{Version: "test", Roles: []bootstrap.Role{toy{}}, Who: "test", Getenv: func(string) string { return "" },
+	return &Provider{Version: "test", Roles: []bootstrap.Role{f.role}, Who: "test", Getenv: func(string) string { return "" },
 		Reach: func(Contact) func(context.Context, *bootstrap.Spec, string) (bootstrap.Host, error) { return f.open }}
 }
 
