@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,8 +25,8 @@ type Engine struct {
 	Events func(Event)
 	// Limit bounds how many hosts are worked on at once; 0 means 32.
 	Limit int
-	// Patience bounds the wait for the first boot of a host (cloud-init) to end before it
-	// is planned for; 0 means that a host that is still booting is an error.
+	// Patience bounds how long Plan waits for the first boot of a host (cloud-init) to end
+	// before it plans a change; 0 means 10 minutes.
 	Patience time.Duration
 	// Who is told to whoever finds the lock taken, such as "user@machine".
 	Who string
@@ -165,95 +166,6 @@ func (e *Engine) each(names []string, work func(name string)) {
 	_ = g.Wait() // work reports its own errors
 }
 
-// Look sees every host of the spec, one round trip each. A host that does not answer is in
-// the Site with its error.
-func (e *Engine) Look(ctx context.Context, s *Spec) (Site, Hosts) {
-	hosts, report := e.Hosts(ctx, s)
-	site := Site{Hosts: map[string]Seen{}}
-	for _, f := range report.Findings {
-		site.Hosts[f.Host] = Seen{Err: f}
-	}
-	var mu sync.Mutex
-	e.each(hosts.Names(), func(name string) {
-		seen := e.look(ctx, s, name, hosts[name])
-		mu.Lock()
-		defer mu.Unlock()
-		site.Hosts[name] = seen
-	})
-	for name, seen := range site.Hosts {
-		if seen.Err != nil {
-			delete(hosts, name)
-		}
-	}
-	return site, hosts
-}
-
-func (e *Engine) look(ctx context.Context, s *Spec, name string, h Host) Seen {
-	ids := []ID{}
-	for _, role := range e.Roles {
-		ids = append(ids, role.Queries(s, name)...)
-		ids = append(ids, verdictFile(OwnerOf(s.Name, role.Name())))
-	}
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
-	var seen Seen
-	seen.Err = e.timed(name, "look", func() (err error) {
-		seen.Facts, seen.State, err = h.Look(ctx, ids...)
-		if err == nil && seen.Facts.CloudInit == cloudInitRunning {
-			seen.Facts, seen.State, err = e.waitBoot(ctx, name, h, ids)
-		}
-		return err
-	})
-	if seen.Err != nil {
-		e.drop(name)
-		seen.Err = away(name, "look", seen.Err)
-	}
-	return seen
-}
-
-// away is a finding about a host that could not be asked: it always wraps ErrUnreachable,
-// and says what its cause says.
-func away(host, step string, err error) error {
-	f := Finding{Severity: SeverityError, Host: host, Step: step, Text: err.Error()}
-	var said Finding
-	if errors.As(err, &said) {
-		f = said
-	}
-	f.Err = err
-	if !errors.Is(err, ErrUnreachable) {
-		f.Err = fmt.Errorf("%w: %w", ErrUnreachable, err)
-	}
-	return f
-}
-
-// cloudInitRunning is what verify.Facts.CloudInit says while the first boot goes on.
-const cloudInitRunning = "running"
-
-// waitBoot looks again until cloud-init is done: until then it installs packages, makes
-// users and may even reboot.
-func (e *Engine) waitBoot(ctx context.Context, name string, h Host, ids []ID) (Facts, State, error) {
-	limit, cancel := context.WithTimeout(ctx, e.Patience)
-	defer cancel()
-	tick := time.NewTicker(2 * time.Second)
-	defer tick.Stop()
-	start := time.Now()
-	for {
-		e.Emit(Event{Kind: EventNote, Host: name, Step: "waiting for cloud-init to end", Took: time.Since(start)})
-		select {
-		case <-tick.C:
-		case <-limit.Done():
-			if err := ctx.Err(); err != nil {
-				return Facts{}, State{}, err
-			}
-			return Facts{}, State{}, fmt.Errorf("cloud-init is still running after %s: wait for `cloud-init status --wait` on the host, then run again", e.Patience)
-		}
-		facts, state, err := h.Look(ctx, ids...)
-		if err != nil || facts.CloudInit != cloudInitRunning {
-			return facts, state, err
-		}
-	}
-}
-
 // Validate checks a spec as far as that goes without looking at a host.
 func (e *Engine) Validate(s *Spec) Report {
 	r := s.Validate()
@@ -271,7 +183,11 @@ func (e *Engine) Plan(ctx context.Context, s *Spec, in Intent) (*Plan, Report) {
 	if report.Failed() {
 		return nil, report
 	}
-	now, _ := e.Look(ctx, s)
+	var boot time.Duration
+	if in.Verb == VerbConverge {
+		boot = cmp.Or(e.Patience, 10*time.Minute)
+	}
+	now, _ := e.lookAll(ctx, s, boot)
 	plan, r := e.PlanFrom(s, now, in)
 	report.Merge(r)
 	return plan, report

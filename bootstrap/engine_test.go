@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -313,6 +315,29 @@ func TestPlanSurvivesStorage(t *testing.T) {
 	if p := s.plan(t, converge); !p.Empty() {
 		t.Fatalf("not empty:\n%s", p)
 	}
+}
+
+// A host that has just been made is planned for when cloud-init has ended, and not before.
+func TestPlanWaitsForTheFirstBoot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.machines["zk2"].Facts.CloudInit = "running"
+		go func() {
+			<-time.After(90 * time.Second)
+			s.machines["zk2"].Boot()
+		}()
+		start := time.Now()
+		s.plan(t, converge)
+		if took := time.Since(start); took < 90*time.Second || took > 100*time.Second {
+			t.Errorf("the plan came after %s", took)
+		}
+
+		s.machines["zk3"].Facts.CloudInit = "running" // for ever
+		_, r := s.engine(t).Plan(t.Context(), s.spec, converge)
+		if r.Err() == nil || r.Findings[0].Host != "zk3" || !strings.Contains(r.Err().Error(), "cloud-init is still running after 10m0s") {
+			t.Errorf("got %v", r.Err())
+		}
+	})
 }
 
 func TestPlanNamesEveryHostThatIsAway(t *testing.T) {

@@ -53,6 +53,9 @@ func New(facts bootstrap.Facts, things ...bootstrap.Resource) *Machine {
 // CutAfter breaks the connection once n more steps are done.
 func (m *Machine) CutAfter(n int) { m.mu.Lock(); defer m.mu.Unlock(); m.cutAfter = n }
 
+// Boot ends the machine's first boot.
+func (m *Machine) Boot() { m.mu.Lock(); defer m.mu.Unlock(); m.Facts.CloudInit = "done" }
+
 // Applied returns the steps that were carried out, in order.
 func (m *Machine) Applied() []bootstrap.Step {
 	m.mu.Lock()
