@@ -17,6 +17,17 @@ mount:mount
 ssh:openssh-client
 strace:strace
 fio:fio
+gcc:gcc
+java:openjdk-17-jre-headless
+'
+
+# file:package, for what is no program: the race detector is linked with libc, and some tests run
+# real ZooKeeper servers on this machine itself.
+files='
+/usr/include/stdlib.h:libc6-dev
+/usr/share/java/zookeeper.jar:libzookeeper-java
+/usr/share/java/servlet-api.jar:libservlet-api-java
+/usr/share/java/slf4j-simple.jar:libslf4j-java
 '
 
 # debootstrap and nft live in sbin, which an ordinary user's PATH may lack.
@@ -26,6 +37,9 @@ export PATH
 missing=
 for need in $needs; do
 	command -v "${need%%:*}" >/dev/null 2>&1 || missing="$missing ${need#*:}"
+done
+for need in $files; do
+	[ -e "${need%%:*}" ] || missing="$missing ${need#*:}"
 done
 # debootstrap checks signatures only when it has the keys; on Ubuntu they are a package.
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
