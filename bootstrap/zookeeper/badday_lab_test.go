@@ -44,11 +44,22 @@ func TestBadDays(t *testing.T) {
 		run  func(*testing.T)
 	}{
 		{"refused version", d.refusedVersion},
-		{"host that is off, isolated or frozen", d.unreachableHost},
 		{"foreign data", d.foreignData},
 		{"member of another ensemble", d.otherEnsemble},
 		{"occupied port", d.occupiedPort},
 		{"first apply of a host", d.firstApply},
+		{"host that is off, isolated or frozen", d.unreachableHost},
+		{"power cut of all during formation", d.powerCutInFormation},
+		{"cut and killed during formation", d.cutInFormation},
+		{"destroy keeps data, apply adopts it", d.destroyAndAdopt},
+		{"changes roll, leader last", d.rollLeaderLast},
+		{"cut and killed during a roll", d.cutInRoll},
+		{"leader killed between turns", d.leaderKilled},
+		{"host reboots during a roll", d.rebootInRoll},
+		{"member down while another must restart", d.memberDown},
+		{"crash between write and restart", d.lostRestart},
+		{"drift is put back", d.drift},
+		{"all members stopped", d.allStopped},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			start := time.Now()

@@ -20,13 +20,14 @@ func (d *days) firstApply(t *testing.T) {
 	s, file := d.spec(t, solo)
 	d.remove(t, solo)
 	before := d.inventory(t, "zk1")
+	begin := func() *watch { return d.begin(t, s) } // it outlives the part that begins it
 	var w *watch
 	for _, part := range []struct {
 		name string
 		run  func(t *testing.T)
 	}{
 		{"the mirror is down", func(t *testing.T) { d.mirrorDown(t, s) }},
-		{"the package lock is held", func(t *testing.T) { d.packageLock(t, s, file, func() { w = d.begin(t, s) }, &w) }},
+		{"the package lock is held", func(t *testing.T) { w = d.packageLock(t, s, file, begin) }},
 		{"the power goes while dpkg works", func(t *testing.T) { d.powerCutInDpkg(t, s, w) }},
 		{"wiping leaves nothing", func(t *testing.T) { d.wipeLeavesNothing(t, file, before) }},
 	} {
@@ -46,7 +47,7 @@ func (d *days) mirrorDown(t *testing.T, s *bootstrap.Spec) {
 	if err == nil {
 		t.Fatal("an apply without a mirror went well")
 	}
-	for _, word := range []string{"zk1: create package", "the mirror http://127.0.0.1:9/debian", "/etc/apt"} {
+	for _, word := range []string{"zk1: create package", "the mirror http://127.0.0.1:9 did not give", "/etc/apt"} {
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("no %q in: %v", word, err)
 		}
@@ -58,13 +59,20 @@ func (d *days) mirrorDown(t *testing.T, s *bootstrap.Spec) {
 
 // packageLock: another program holds the package lock. apply says who and waits; a second
 // apply meanwhile is told who runs the first. When the lock is free the first goes on.
-func (d *days) packageLock(t *testing.T, s *bootstrap.Spec, file string, begin func(), w **watch) {
-	d.sh(t, "zk1", `systemd-run --quiet --unit=holder perl -MFcntl -e '
-		open(my $f, ">>", "/var/lib/dpkg/lock-frontend") or die;
-		fcntl($f, F_SETLK, pack("s s l! l! i", F_WRLCK, 0, 0, 0, 0)) or die; sleep 600'`)
-	defer d.sh(t, "zk1", "systemctl stop holder")
-	begin()
-	if said := (*w).await(t, "package lock held by"); !strings.Contains(said, "perl") {
+func (d *days) packageLock(t *testing.T, s *bootstrap.Spec, file string, begin func() *watch) *watch {
+	d.sh(t, "zk1", `cat > /run/hold.pl <<'END'
+use Fcntl;
+open(my $file, ">>", "/var/lib/dpkg/lock-frontend") or die $!;
+my $lock = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0); # struct flock, fcntl(2)
+fcntl($file, F_SETLK, $lock) or die $!;
+open(my $held, ">", "/run/held");
+sleep 600;
+END
+systemd-run --quiet --unit=holder perl /run/hold.pl`)
+	defer d.sh(t, "zk1", "systemctl stop holder && rm /run/held /run/hold.pl")
+	within(t, 20*time.Second, func() bool { return strings.Contains(d.sh(t, "zk1", "ls /run"), "held") })
+	w := begin()
+	if said := w.await(t, "package lock held by"); !strings.Contains(said, "perl") {
 		t.Errorf("%q does not say that perl holds the lock", said)
 	}
 	out, err := exec.CommandContext(t.Context(), d.program, "apply", "--auto-approve", "-f", file).CombinedOutput()
@@ -72,9 +80,10 @@ func (d *days) packageLock(t *testing.T, s *bootstrap.Spec, file string, begin f
 	if !errors.As(err, &exit) || exit.ExitCode() != 4 || !strings.Contains(string(out), "locked by another apply: held by bad-day") {
 		t.Errorf("second apply: %v, want exit 4 and the name of the first\n%s", err, out)
 	}
-	if (*w).heard("installing") != "" {
+	if w.heard("installing") != "" {
 		t.Error("packages were brought although the lock was held")
 	}
+	return w
 }
 
 // powerCutInDpkg: the run that waited for the lock goes on, and then the power goes while

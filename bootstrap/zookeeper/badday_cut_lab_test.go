@@ -1,0 +1,257 @@
+//go:build lab
+
+package zookeeper_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/zkboot/zkboot/bootstrap"
+	"github.com/zkboot/zkboot/bootstrap/lab"
+)
+
+// eventsInAFormation is about how many events an apply on bare hosts emits, without the
+// ticking of the hardware probe. Moments to cut are spread over them.
+const eventsInAFormation = 50
+
+// moments spreads n moments over a run, a random one in each n-th of it.
+func (d *days) moments(n int) []int {
+	var out []int
+	for i := range n {
+		out = append(out, 1+(i*eventsInAFormation+d.random.IntN(eventsInAFormation))/n)
+	}
+	d.random.Shuffle(n, func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}
+
+// ticks reports whether an event is only the hardware probe counting.
+func ticks(step string) bool {
+	return strings.HasPrefix(step, "fsync") || strings.HasPrefix(step, "jitter")
+}
+
+// afterwards is a random time by which something comes later than the event it follows.
+func (d *days) afterwards(limit time.Duration) time.Duration {
+	return time.Duration(d.random.Int64N(int64(limit)))
+}
+
+// cutRun applies and, after the given number of events, cuts one host off: its line is
+// reset, or its agent is killed. It reports whether that broke the run.
+func (d *days) cutRun(t *testing.T, s *bootstrap.Spec, moment int) bool {
+	t.Helper()
+	names := s.HostNames()
+	host := names[d.random.IntN(len(names))]
+	later, kill := d.afterwards(400*time.Millisecond), d.random.IntN(3) == 0
+	cut := func() { d.lines[host].cut() }
+	how := "line reset"
+	if kill {
+		how = "agent killed"
+		cut = func() { d.killAgent(host) }
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	seen, at := 0, ""
+	report := d.apply(t, s, func(ev bootstrap.Event) {
+		if ticks(ev.Step) {
+			return
+		}
+		if seen++; seen == moment {
+			at = ev.Host + ": " + string(ev.Kind) + ": " + ev.Step
+			wg.Go(func() { <-time.After(later); cut() })
+		}
+	})
+	err := report.Err()
+	t.Logf("event %d (%s) + %s: %s of %s: %v", moment, at, later.Round(time.Millisecond), how, host, err)
+	switch {
+	case err == nil:
+		return false
+	case errors.Is(err, bootstrap.ErrLocked):
+		return false // the agent of the run before is not done yet
+	case at == "":
+		t.Errorf("failed before anything was cut: %v", err)
+	case !strings.Contains(err.Error(), host):
+		t.Errorf("the error does not name %s: %v", host, err)
+	case !errors.Is(err, bootstrap.ErrUnreachable):
+		t.Errorf("the loss of %s is no ErrUnreachable: %v", host, err)
+	}
+	return true
+}
+
+// killAgent ends the agents of a host. It may find none: then the run ended before.
+func (d *days) killAgent(host string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	h, err := d.lab.Host(host)
+	if err == nil {
+		_, _ = h.Exec(ctx, "pkill", "-KILL", "-f", "^/usr/lib/zkboot/zkagent-") // inside the lab host alone
+	}
+}
+
+// killRun runs the program and sends it a signal after the given number of events. It
+// returns its exit code, -1 when the signal itself ended it, and what it said.
+func (d *days) killRun(t *testing.T, file string, moment int, sig os.Signal) (code int, stderr string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, d.program, "apply", "--auto-approve", "--output", "json", "-f", file)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	later, last, seen := d.afterwards(400*time.Millisecond), "", 0
+	lines := bufio.NewReader(out)
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			break
+		}
+		if !strings.Contains(line, `"type":"event"`) || ticks(stepOf(line)) {
+			continue
+		}
+		if seen++; seen == moment {
+			last = strings.TrimSpace(line)
+			<-time.After(later)
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_, _ = io.Copy(io.Discard, lines)
+	_ = cmd.Wait() // ProcessState holds what it returns
+	t.Logf("event %d (%s) + %s: %s: exit %d", moment, last, later.Round(time.Millisecond), sig, cmd.ProcessState.ExitCode())
+	return cmd.ProcessState.ExitCode(), said.String()
+}
+
+// stepOf is the step in a JSON line of progress.
+func stepOf(line string) string {
+	_, rest, _ := strings.Cut(line, `"step":"`)
+	return rest
+}
+
+// free waits until no agent of a run that was killed holds the lock of a host.
+func (d *days) free(t *testing.T) {
+	t.Helper()
+	within(t, time.Minute, func() bool {
+		for _, h := range allHosts() {
+			if d.sh(t, h, "flock -n /run/zkboot/lock true && echo free || test ! -e /run/zkboot/lock && echo free || echo held") == "held" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// cutInFormation kills the program once and cuts two lines in every round; then the next
+// run must converge. Each run goes on from where the one before was stopped.
+func (d *days) cutInFormation(t *testing.T) {
+	s, file := d.spec(t, shape{})
+	const rounds = 4
+	kills, cuts := d.moments(rounds), d.moments(2*rounds)
+	killed, broke := 0, 0
+	for i := range rounds {
+		d.bare(t)
+		if code, _ := d.killRun(t, file, kills[i], syscall.SIGKILL); code == -1 {
+			killed++
+		}
+		for _, moment := range cuts[2*i : 2*i+2] {
+			d.free(t)
+			if d.cutRun(t, s, moment) {
+				broke++
+			}
+		}
+		d.free(t)
+		d.converge(t, s)
+		d.noMarkers(t)
+	}
+	t.Logf("%d runs killed, %d cut", killed, broke)
+	if killed < rounds-1 || broke < rounds {
+		t.Errorf("%d runs killed and %d cut are too few to say anything", killed, broke)
+	}
+}
+
+// noMarkers checks that no member could vote without data at its next start.
+func (d *days) noMarkers(t *testing.T) {
+	t.Helper()
+	for _, h := range allHosts() {
+		if left := d.sh(t, h, "find /var/lib/zookeeper /var/lib/zookeeper-log -name initialize"); left != "" {
+			t.Errorf("%s: %s is still there in a formed ensemble", h, left)
+		}
+	}
+}
+
+// cutInRoll does the same to a change that restarts every member, and to data that is
+// there: one run ends by SIGKILL, one by SIGINT.
+func (d *days) cutInRoll(t *testing.T) {
+	d.formed(t, shape{})
+	d.keep(t, "/kept-through-cuts")
+	moments := d.moments(4)
+	for i, sig := range []os.Signal{syscall.SIGKILL, syscall.SIGINT} {
+		s, file := d.spec(t, shape{heap: []string{"144MiB", "136MiB"}[i]})
+		// From the 13th event on it changes something: before, it connects and looks.
+		code, said := d.killRun(t, file, 13+d.random.IntN(25), sig)
+		if sig == syscall.SIGINT && (code != 130 || !strings.Contains(said, "run apply again to go on")) {
+			t.Errorf("SIGINT: exit %d, want 130 and how to go on:\n%s", code, said)
+		}
+		for _, moment := range moments[2*i : 2*i+2] {
+			d.free(t)
+			d.cutRun(t, s, moment)
+		}
+		d.free(t)
+		d.converge(t, s)
+		d.kept(t, "/kept-through-cuts")
+	}
+}
+
+// powerCutInFormation takes the power from all hosts: once when every member has its
+// initialize marker and none has started, once when some have used theirs up.
+func (d *days) powerCutInFormation(t *testing.T) {
+	for _, moment := range []struct {
+		words string
+		later time.Duration
+	}{
+		{"done: form the ensemble", 0},
+		{"starting zookeeper-bad.service", d.afterwards(3 * time.Second)},
+	} {
+		d.bare(t)
+		s, _ := d.spec(t, shape{})
+		w := d.begin(t, s)
+		w.await(t, moment.words)
+		<-time.After(moment.later)
+		d.all(t, (*lab.Host).PowerCut)
+		for _, l := range d.lines {
+			l.cut()
+		}
+		<-w.ended
+		t.Logf("%q + %s: %v", moment.words, moment.later.Round(time.Millisecond), w.report.Err())
+		d.all(t, (*lab.Host).Start)
+		d.converge(t, s)
+		d.noMarkers(t)
+	}
+}
+
+// all does something to every host at once.
+func (d *days) all(t *testing.T, do func(*lab.Host, context.Context) error) {
+	t.Helper()
+	errs := make([]error, len(d.lab.Hosts))
+	var wg sync.WaitGroup
+	for i, h := range d.lab.Hosts {
+		wg.Go(func() { errs[i] = do(h, t.Context()) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
