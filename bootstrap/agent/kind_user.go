@@ -73,10 +73,22 @@ func parseGroup(src string) []groupEntry {
 
 func (m *machine) lookUsers(_ context.Context, g glance, s *sighting) {
 	for _, name := range g.names {
-		if u, ok := m.user(name); ok {
+		if u, ok := m.user(name); ok && len(m.groupless(name)) == 0 {
 			s.add(u)
 		}
 	}
+}
+
+// groupless returns the number of a user's own group when no group has it. useradd writes
+// the user first: one that a power cut stopped has made an account that owns nothing yet,
+// which counts as absent.
+func (m *machine) groupless(name string) string {
+	users, groups := m.accounts()
+	i := slices.IndexFunc(users, func(u passwdEntry) bool { return u.name == name })
+	if i < 0 || slices.ContainsFunc(groups, func(g groupEntry) bool { return g.gid == users[i].gid }) {
+		return ""
+	}
+	return strconv.Itoa(users[i].gid)
 }
 
 func (m *machine) user(name string) (bootstrap.User, bool) {
@@ -108,6 +120,11 @@ func (m *machine) putUser(ctx context.Context, want bootstrap.User) error {
 		return err
 	}
 	seen, exists := m.user(want.Name)
+	if gid := m.groupless(want.Name); gid != "" {
+		if _, err := m.finish(ctx, "groupadd", "--system", "--gid", gid, want.Name); err != nil {
+			return err
+		}
+	}
 	if exists {
 		args := []string{"usermod"}
 		if want.Home != "" && want.Home != seen.Home {
@@ -122,7 +139,7 @@ func (m *machine) putUser(ctx context.Context, want bootstrap.User) error {
 		if len(args) == 1 {
 			return nil
 		}
-		_, err := m.run(ctx, append(args, want.Name)...)
+		_, err := m.finish(ctx, append(args, want.Name)...)
 		return err
 	}
 	args := []string{"useradd", "--system", "--no-create-home",
@@ -137,7 +154,7 @@ func (m *machine) putUser(ctx context.Context, want bootstrap.User) error {
 	if len(want.Groups) > 0 {
 		args = append(args, "--groups", strings.Join(want.Groups, ","))
 	}
-	_, err := m.run(ctx, append(args, want.Name)...)
+	_, err := m.finish(ctx, append(args, want.Name)...)
 	return err
 }
 
@@ -158,6 +175,6 @@ func (m *machine) deleteUser(ctx context.Context, name string) error {
 	if _, exists := m.user(name); !exists {
 		return nil
 	}
-	_, err := m.run(ctx, "userdel", name)
+	_, err := m.finish(ctx, "userdel", name)
 	return err
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -42,6 +43,33 @@ func TestUser(t *testing.T) {
 	wantEqual(t, s.see("user:zk"), bootstrap.Resource(bootstrap.User{Name: "zk", Home: "/var/lib/zk", Shell: "/usr/sbin/nologin", Groups: []string{"adm", "ssl"}}))
 	s.must(removes(bootstrap.User{Name: "zk"}))
 	s.must(removes(bootstrap.User{Name: "absent"}))
+}
+
+// useradd writes passwd before group: an agent that was told to stop in between left an
+// account that no later apply could use.
+func TestUserThatWasHalfMade(t *testing.T) {
+	s := newSandbox(t, call{argv: "groupadd --system --gid 118 zk"})
+	s.put("/etc/passwd", "zk:x:110:118::/nonexistent:/usr/sbin/nologin\n")
+	s.put("/etc/group", "root:x:0:\n")
+	wantEqual(t, s.see("user:zk"), nil)
+	s.must(creates(bootstrap.User{Name: "zk"}))
+}
+
+func TestUserIsMadeToTheEnd(t *testing.T) {
+	s := newSandbox(t, call{argv: "useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin --user-group zk"})
+	s.put("/etc/passwd", "")
+	ctx, cancel := context.WithCancel(t.Context())
+	run := s.run
+	s.run = func(given context.Context, argv ...string) (string, error) {
+		cancel()
+		if given.Err() != nil {
+			t.Errorf("%s is stopped when the operator goes", argv[0])
+		}
+		return run(given, argv...)
+	}
+	if err := s.putUser(ctx, bootstrap.User{Name: "zk"}); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestUserValuesThatNoFileCanHold(t *testing.T) {
