@@ -38,24 +38,48 @@ func (m member) leftovers() []string {
 
 // form gives every member the founding configuration and the marker that lets an empty
 // server vote, in parallel. The engine starts the units afterwards. It looks again first:
-// a member that has data or serves since the plan ends it before anything is changed.
+// a member that has data or serves since the plan ends it before anything is changed. When
+// the members of an earlier run that was cut off have formed meanwhile, nothing is left to do.
 func form(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error {
 	ms := members(s)
-	states := make([]bootstrap.State, len(ms))
+	states, vs := make([]bootstrap.State, len(ms)), make([]view, len(ms))
 	err := parallel(ctx, ms, func(ctx context.Context, i int, m member) (err error) {
-		states[i], err = m.empty(ctx, h)
+		states[i], err = m.lookToForm(ctx, h)
+		vs[i] = m.look(bootstrap.Seen{State: states[i]}, true)
 		return err
 	})
-	if err != nil {
+	if err != nil || formed(vs, Founding(s)) {
 		return err
+	}
+	for _, v := range vs {
+		if !v.blank() {
+			return bootstrap.Finding{Severity: bootstrap.SeverityError, Host: v.host, Step: stepForm, Hint: "plan again",
+				Text: fmt.Sprintf("expected an empty member, found data %q, mode %s", v.data, v.mode), Err: bootstrap.ErrRefused}
+		}
 	}
 	return parallel(ctx, ms, func(ctx context.Context, i int, m member) error {
 		return h[m.host].Change(ctx, m.formation(states[i])...)
 	})
 }
 
-// empty looks at a member that is about to be formed.
-func (m member) empty(ctx context.Context, h bootstrap.Hosts) (bootstrap.State, error) {
+// blank reports whether a member has nothing that could be lost.
+func (v view) blank() bool {
+	return !v.serving() && (v.data == bootstrap.DataEmpty || v.data == bootstrap.DataPristine)
+}
+
+// formed reports whether an earlier formation has taken effect: every member has the
+// founding configuration, and some have agreed on it.
+func formed(vs []view, founding Dynamic) bool {
+	for _, v := range vs {
+		if d, err := ParseDynamic(v.z.Dynamic); v.z.Dynamic == "" || err != nil || len(Differences(d, founding)) > 0 {
+			return false
+		}
+	}
+	return slices.ContainsFunc(vs, func(v view) bool { return !v.blank() })
+}
+
+// lookToForm looks at a member that is about to be formed.
+func (m member) lookToForm(ctx context.Context, h bootstrap.Hosts) (bootstrap.State, error) {
 	host, ok := h[m.host]
 	if !ok {
 		return bootstrap.State{}, bootstrap.Finding{Severity: bootstrap.SeverityError, Host: m.host, Step: stepForm,
@@ -65,15 +89,9 @@ func (m member) empty(ctx context.Context, h bootstrap.Hosts) (bootstrap.State, 
 	if err != nil {
 		return state, fmt.Errorf("%s: look before formation: %w", m.host, err)
 	}
-	v := m.look(bootstrap.Seen{State: state}, true)
-	if v.serving() || v.data != bootstrap.DataEmpty && v.data != bootstrap.DataPristine {
-		return state, bootstrap.Finding{Severity: bootstrap.SeverityError, Host: m.host, Step: stepForm, Hint: "plan again",
-			Text: fmt.Sprintf("expected an empty member, found data %q, mode %s", v.data, v.mode), Err: bootstrap.ErrRefused}
-	}
 	return state, nil
 }
 
-// formationIDs is what formation must see, since every step names what it replaces.
 func (m member) formationIDs() []bootstrap.ID {
 	ids := []bootstrap.ID{m.observed(), bootstrap.NewID(bootstrap.KindUnit, m.unit)}
 	for _, f := range append(m.leftovers(), m.dynamic, m.zooCfg, initialize(m.dataLog)) {
