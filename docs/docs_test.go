@@ -193,6 +193,24 @@ func sources(t *testing.T) string {
 	return all.String()
 }
 
+// The README says what `make demo` and `make test` install.
+func TestInstalledPackagesAreNamed(t *testing.T) {
+	script, err := os.ReadFile("../scripts/lab-deps.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	needs := regexp.MustCompile(`(?m)^[\w./-]+:([a-z0-9.+-]+)$`).FindAllStringSubmatch(string(script), -1)
+	if len(needs) == 0 {
+		t.Fatal("lab-deps.sh needs nothing: its lists have changed")
+	}
+	readme := pages(t)["../README.md"]
+	for _, need := range needs {
+		if !regexp.MustCompile(`(^|[\s,])` + regexp.QuoteMeta(need[1]) + `($|[\s,.;])`).MatchString(readme) {
+			t.Errorf("README.md does not say that %s is installed", need[1])
+		}
+	}
+}
+
 func TestChecksAndProfilesAreListed(t *testing.T) {
 	const file = "guides/verify.md"
 	page := pages(t)[file]
