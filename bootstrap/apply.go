@@ -201,6 +201,14 @@ func (e *Engine) role(name string) Role {
 func (e *Engine) proveRoles(ctx context.Context, s *Spec, hosts Hosts) Report {
 	var report Report
 	now, _ := e.Look(ctx, s)
+	for _, name := range s.HostNames() {
+		if err := now.Hosts[name].Err; err != nil {
+			report.HostError(name, "look", err) // not for a role to explain: it saw nothing there
+		}
+	}
+	if report.Failed() {
+		return report
+	}
 	for _, role := range e.Roles {
 		var checks []verify.Check
 		_ = e.timed("", "prove "+role.Name(), func() error {
