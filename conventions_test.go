@@ -316,7 +316,7 @@ func TestMainsAreShort(t *testing.T) {
 }
 
 // A file that one cannot hold in the head, or a function that does not fit a screen, wants
-// to be two. Schemas are lists and may be as long as they are.
+// to be two. Schemas and tables are lists and may be as long as they are.
 func TestFilesAndFunctionsStaySmall(t *testing.T) {
 	pkgs, fset := load(t)
 	lines := func(n ast.Node) int { return fset.Position(n.End()).Line - fset.Position(n.Pos()).Line + 1 }
@@ -327,12 +327,25 @@ func TestFilesAndFunctionsStaySmall(t *testing.T) {
 			}
 			for _, decl := range f.Decls {
 				fn, ok := decl.(*ast.FuncDecl)
-				if ok && lines(fn) > 60 && !strings.Contains(strings.ToLower(fn.Name.Name), "schema") {
+				if ok && lines(fn) > 60 && !table(fn) && !strings.Contains(strings.ToLower(fn.Name.Name), "schema") {
 					t.Errorf("%s: %s has %d lines, want at most 60", fset.Position(fn.Pos()), fn.Name.Name, lines(fn))
 				}
 			}
 		}
 	}
+}
+
+// table reports whether a function does no more than return a literal.
+func table(fn *ast.FuncDecl) bool {
+	if fn.Body == nil || len(fn.Body.List) > 2 {
+		return false
+	}
+	ret, ok := fn.Body.List[len(fn.Body.List)-1].(*ast.ReturnStmt)
+	if !ok || len(ret.Results) != 1 {
+		return false
+	}
+	_, ok = ret.Results[0].(*ast.CompositeLit)
+	return ok
 }
 
 // Each direct dependency is there for a reason that somebody wrote down.
