@@ -60,6 +60,7 @@ func TestBadDays(t *testing.T) {
 		{"crash between write and restart", d.lostRestart},
 		{"drift is put back", d.drift},
 		{"all members stopped", d.allStopped},
+		{"archive", d.archive},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			start := time.Now()

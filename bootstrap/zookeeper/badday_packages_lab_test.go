@@ -128,10 +128,11 @@ func inventoryParts() []string { return []string{"files", "units", "users", "pac
 
 // inventory lists what an apply can change on a host. Left out is what other programs keep
 // for themselves: the lists and caches of apt and what dependencies of the packages put
-// into /etc, since apt leaves them to autoremove.
+// into /etc and /usr/local, since apt leaves them to autoremove. /run/zkboot holds the lock
+// alone, whose file must stay.
 func (d *days) inventory(t *testing.T, host string) map[string]string {
 	t.Helper()
-	const foreign = `-e '^/etc/.*-$' -e '^/etc/ld.so.cache' -e '^/etc/\(java\|ssl\|fonts\|alternatives\|\.java\|ca-cert\|default/cacerts\|pam.d\|security/limits.d$\)' -e '^/run/zkboot/lock'`
+	const foreign = `-e '^/etc/.*-$' -e '^/etc/ld.so.cache' -e '^/etc/\(java\|ssl\|fonts\|alternatives\|\.java\|ca-cert\|default/cacerts\|pam.d\|security/limits.d$\)' -e '^/run/zkboot' -e '^/usr/local/share/fonts'`
 	return map[string]string{
 		"files": d.sh(t, host, fmt.Sprintf(`find /etc /opt /srv /root /home /run/zkboot /usr/local /usr/sbin/policy-rc.d /var/lib/zookeeper /var/lib/zookeeper-log /var/log/zookeeper 2>/dev/null |
 			grep -v %s | sort`, foreign)),

@@ -26,7 +26,7 @@ func (d *days) destroyAndAdopt(t *testing.T) {
 	s, file := d.formed(t, shape{})
 	d.keep(t, "/kept-through-destroy")
 	out, err := exec.CommandContext(t.Context(), d.program, "destroy", "--auto-approve", "-f", file).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "data is kept: ") {
+	if err != nil || !strings.Contains(string(out), "/var/lib/zookeeper/bad (zk1 zk2 zk3)") {
 		t.Fatalf("destroy: %v\n%s", err, out)
 	}
 	for _, h := range allHosts() {
