@@ -12,8 +12,8 @@ import (
 
 // Apply carries out a plan: lock every host, see that none has changed since the plan was
 // made, prove the hardware, then the waves in order, and at the end prove the roles. It
-// stops after the wave in which something broke; planning again shows what is left. A plan
-// with nothing to do is not proven again.
+// stops after the wave in which something broke; planning again shows what is left. Where
+// nothing is left to do the proof alone is made: the run before may have ended without it.
 func (e *Engine) Apply(ctx context.Context, p *Plan) Report {
 	var report Report
 	if p.Format != PlanFormat {
@@ -31,7 +31,13 @@ func (e *Engine) Apply(ctx context.Context, p *Plan) Report {
 			report.Add(f)
 		}
 	}
-	if report.Failed() || p.Empty() {
+	if report.Failed() {
+		return report
+	}
+	if p.Empty() {
+		if p.Intent.Verb != VerbDestroy {
+			report.Merge(e.proveRoles(ctx, p.Spec, hosts))
+		}
 		return report
 	}
 	if report.Merge(e.lock(ctx, hosts)); report.Failed() {

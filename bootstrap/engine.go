@@ -205,7 +205,12 @@ func (e *Engine) PlanFrom(s *Spec, now Site, in Intent) (*Plan, Report) {
 			report.HostError(name, "look", seen.Err)
 		}
 	}
-	if report.Failed() && !(in.Verb == VerbDestroy && in.Reachable) {
+	if in.Verb == VerbDestroy && in.Reachable {
+		for i := range report.Findings { // the plan goes on without them, and says so
+			report.Findings[i].Severity = SeverityWarning
+		}
+	}
+	if report.Failed() {
 		return nil, report
 	}
 	all, r := e.wanted(s, now, in)

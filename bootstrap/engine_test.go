@@ -261,6 +261,40 @@ func TestWhatIsNoLongerWantedGoes(t *testing.T) {
 	}
 }
 
+// A run that failed at its proof leaves nothing to plan; applying again must not call that
+// a success.
+func TestAnApplyWithNothingToDoIsProvenToo(t *testing.T) {
+	s := newSite(t)
+	s.role.unsound = "a write was lost"
+	for range 2 {
+		if err := s.apply(t, converge).Err(); err == nil || !strings.Contains(err.Error(), "ensemble.canary: toy: a write was lost") {
+			t.Fatalf("want the failed proof, got %v", err)
+		}
+	}
+	s.role.unsound = ""
+	s.mustConverge(t)
+}
+
+func TestDestroyGoesOnWithoutDeadHostsWhenTold(t *testing.T) {
+	s := newSite(t)
+	s.mustConverge(t)
+	delete(s.machines, "zk2")
+	e := s.engine(t)
+	if _, r := e.Plan(t.Context(), s.spec, bootstrap.Intent{Verb: bootstrap.VerbDestroy}); !errors.Is(r.Err(), bootstrap.ErrUnreachable) {
+		t.Fatalf("want ErrUnreachable, got %v", r.Err())
+	}
+	p, r := e.Plan(t.Context(), s.spec, bootstrap.Intent{Verb: bootstrap.VerbDestroy, Reachable: true})
+	if r.Failed() || len(r.Findings) != 1 || r.Findings[0].Host != "zk2" {
+		t.Fatalf("want a warning about zk2 alone, got %v", r.Findings)
+	}
+	if err := e.Apply(t.Context(), p).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if s.machines["zk1"].Thing("unit:toy-main.service") != nil {
+		t.Error("zk1 still has its unit")
+	}
+}
+
 func TestDestroyPutsTheHostBack(t *testing.T) {
 	for _, wipe := range []bool{false, true} {
 		t.Run(fmt.Sprint("wipe=", wipe), func(t *testing.T) {

@@ -14,9 +14,10 @@ import (
 // toyRole is a member service in miniature: a package, a config file and a data directory
 // behind a unit that changes one host at a time, the last host being the leader.
 type toyRole struct {
-	config string   // content of the config file
-	extra  []string // paths of further files that are wanted
-	refuse string   // host whose gate does not open
+	config  string   // content of the config file
+	extra   []string // paths of further files that are wanted
+	refuse  string   // host whose gate does not open
+	unsound string   // why the proof fails, "" when it holds
 
 	mu   sync.Mutex
 	done []string // site steps that were carried out, in order
@@ -97,5 +98,8 @@ func (r *toyRole) Do(_ context.Context, _ *bootstrap.Spec, _ bootstrap.Hosts, st
 }
 
 func (r *toyRole) Prove(context.Context, *bootstrap.Spec, bootstrap.Site, bootstrap.Hosts) []verify.Check {
+	if r.unsound != "" {
+		return []verify.Check{{ID: "ensemble.canary", Verdict: verify.Fail, Text: "toy", Why: r.unsound}}
+	}
 	return []verify.Check{{ID: "ensemble.quorum", Verdict: verify.Pass, Text: "toy"}}
 }

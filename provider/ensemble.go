@@ -15,7 +15,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/zkboot/zkboot/bootstrap"
-	"github.com/zkboot/zkboot/verify"
 )
 
 // How long an operation may take where the configuration has no timeouts.
@@ -85,11 +84,7 @@ func (e *ensemble) Create(ctx context.Context, req resource.CreateRequest, resp 
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if report = eng.Apply(ctx, plan); plan.Empty() {
-		// An earlier create got this far and then failed at its proof, or its state was
-		// lost. Apply proves what it changes, so what it finds done is proven here.
-		report.Merge(prove(ctx, eng, spec))
-	}
+	report = eng.Apply(ctx, plan)
 	resp.Diagnostics.Append(diagnostics(timeUp(ctx, report))...)
 	switch err := report.Err(); {
 	case errors.Is(err, bootstrap.ErrHardware):
@@ -97,20 +92,6 @@ func (e *ensemble) Create(ctx context.Context, req resource.CreateRequest, resp 
 	case err == nil:
 		save(ctx, &resp.State, e.converged(ctx, eng, spec), &resp.Diagnostics)
 	}
-}
-
-// prove lets every role judge what stands, and returns the checks that failed as errors.
-func prove(ctx context.Context, eng *bootstrap.Engine, spec *bootstrap.Spec) bootstrap.Report {
-	var report bootstrap.Report
-	now, hosts := eng.Look(ctx, spec)
-	for _, role := range eng.Roles {
-		for _, c := range role.Prove(ctx, spec, now, hosts) {
-			if c.Verdict == verify.Fail {
-				report.Add(bootstrap.Finding{Severity: bootstrap.SeverityError, Step: c.ID, Text: c.Text + ": " + c.Why, Hint: c.Hint})
-			}
-		}
-	}
-	return report
 }
 
 // Read implements resource.Resource. A host that does not answer says nothing about what is

@@ -112,17 +112,18 @@ func (s *session) ask(ctx context.Context, p *bootstrap.Plan) (bool, error) {
 	return s.app.confirm(ctx, question)
 }
 
-// apply carries the plan out and says what stands.
+// apply carries the plan out and says what stands. Where nothing is left to do, what stands
+// is proven all the same: 0 means done and verified.
 func (s *session) apply(ctx context.Context, p *bootstrap.Plan) error {
-	if p.Empty() {
-		return s.end("nothing to do", codeOK)
-	}
 	defer s.sayWhenStopped(ctx, "stopping after the current step; run "+commandOf(p.Intent.Verb)+" again to go on")()
 	start := time.Now()
 	report := s.engine.Apply(ctx, p)
 	s.out.report(report)
 	if report.Failed() {
 		return s.end("failed", codeOf(report))
+	}
+	if p.Empty() {
+		return s.end("nothing to do", codeOK)
 	}
 	return s.conclude(ctx, p, time.Since(start))
 }
