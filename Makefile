@@ -8,7 +8,7 @@ TF_OS_ARCH = $(shell $(GO) env GOOS)_$(shell $(GO) env GOARCH)
 MIRROR    := dist/mirror
 PLUGIN    := $(MIRROR)/registry.terraform.io/zkboot/zkboot/$(VERSION)/$(TF_OS_ARCH)/terraform-provider-zkboot_v$(VERSION)
 
-.PHONY: help build agents mirror demo test unit conventions generated lab-test acceptance lint generate bench fuzz deps clean
+.PHONY: help build agents mirror demo demo-down test unit conventions generated lab-test acceptance lint generate bench fuzz deps clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ mirror: build ## dist/mirror: a Terraform filesystem mirror with our provider, d
 
 demo: deps mirror ## three throw-away hosts, `terraform apply` of examples/lab on them, and what stands (root, apt)
 	./scripts/demo.sh
+
+demo-down: ## take the demo away again
+	./scripts/demo.sh down
 
 test: ## everything: unit, conventions, generated files, real hosts, Terraform (root, apt; about 20 minutes)
 	@./scripts/test.sh

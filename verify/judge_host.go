@@ -260,7 +260,11 @@ func judgeLimits(f Facts, n HostNeeds) Check {
 	}
 	switch {
 	case len(low) > 0:
-		return Finding(id, Warn, "", strings.Join(low, "; "))
+		c := Finding(id, Warn, "", strings.Join(low, "; "))
+		if f.contained() { // a unit cannot go above what its container was started with
+			c.Hint = "raise the limit of whoever starts the container"
+		}
+		return c
 	case len(unread) > 0:
 		return Finding(id, Unknown, "", strings.Join(unread, "; "))
 	}
