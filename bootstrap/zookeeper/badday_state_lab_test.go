@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -176,9 +177,8 @@ func fourLetters(ctx context.Context, address, word string) string {
 	if _, err := conn.Write([]byte(word)); err != nil {
 		return ""
 	}
-	answer := make([]byte, 4096)
-	n, _ := conn.Read(answer) // an answer that does not come is ""
-	return string(answer[:n])
+	answer, _ := io.ReadAll(conn) // an answer that does not come is ""
+	return string(answer)
 }
 
 // client is a session with the given members.
