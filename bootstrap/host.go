@@ -13,7 +13,10 @@ import (
 // methods may be called from several goroutines.
 type Host interface {
 	// Look returns facts and the state of the given IDs and of everything that a
-	// manifest on the host owns. It changes nothing and is one round trip.
+	// manifest on the host owns. It changes nothing and is one round trip. When every ID
+	// asked for is of something that is only observed (see Observed), nothing else is
+	// looked at, neither facts nor manifests: gates ask often, and members that start need
+	// the processor.
 	Look(ctx context.Context, ids ...ID) (Facts, State, error)
 	// Change carries out steps in order and stops at the first that breaks, with a
 	// *StepError. Before anything is changed the premises (Step.Was) of all steps are

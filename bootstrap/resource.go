@@ -50,6 +50,17 @@ func (id ID) Kind() Kind { k, _, _ := strings.Cut(string(id), ":"); return Kind(
 // Name returns the part after the first colon.
 func (id ID) Name() string { _, n, _ := strings.Cut(string(id), ":"); return n }
 
+// Observed reports whether ids are all of things that are observed and never wanted: no
+// manifest can own them.
+func Observed(ids []ID) bool {
+	for _, id := range ids {
+		if k := id.Kind(); k != KindZooKeeper && k != KindCandidate {
+			return false
+		}
+	}
+	return len(ids) > 0
+}
+
 // Resource is one thing on a host, either as wanted or as seen. The set is closed:
 // the types of this file and no others.
 type Resource interface {

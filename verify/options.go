@@ -37,7 +37,8 @@ func (o Options) Keep(checks []Check) []Check {
 // GateQuery returns what to measure before the first change to a host: seconds,
 // not minutes.
 func GateQuery(n HostNeeds) Query {
-	q := Query{Jitter: &JitterQuery{}, Steal: &StealQuery{}}
+	// Jitter is sampled while everybody waits: a third of a second shows a bad host.
+	q := Query{Jitter: &JitterQuery{Count: 300}, Steal: &StealQuery{}}
 	if log, _ := n.dataDirs(); log != "" {
 		q.Fsync = GateFsync(log)
 	}

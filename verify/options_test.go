@@ -30,7 +30,7 @@ func TestOptionsQuery(t *testing.T) {
 			}
 		})
 	}
-	want := Query{Fsync: GateFsync("/zk/log"), Jitter: &JitterQuery{}, Steal: &StealQuery{}}
+	want := Query{Fsync: GateFsync("/zk/log"), Jitter: &JitterQuery{Count: 300}, Steal: &StealQuery{}}
 	if diff := cmp.Diff(want, GateQuery(both)); diff != "" {
 		t.Errorf("the gate (-want +got):\n%s", diff)
 	}

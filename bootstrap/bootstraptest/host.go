@@ -119,14 +119,15 @@ func (c *conn) Look(_ context.Context, ids ...bootstrap.ID) (bootstrap.Facts, bo
 	for _, id := range ids {
 		asked[id] = true
 	}
+	observed := bootstrap.Observed(ids)
 	for _, man := range m.manifests {
 		for _, e := range man.Entries {
-			asked[e.ID] = true
+			asked[e.ID] = asked[e.ID] || !observed
 		}
 	}
 	var things []bootstrap.Resource
-	for id := range asked {
-		if r, ok := m.things[id]; ok {
+	for id, is := range asked {
+		if r, ok := m.things[id]; ok && is {
 			things = append(things, r)
 		}
 	}
@@ -134,6 +135,9 @@ func (c *conn) Look(_ context.Context, ids ...bootstrap.ID) (bootstrap.Facts, bo
 		things = append(things, m.Observe(m.things)...)
 	}
 	state := bootstrap.NewState(things...)
+	if observed {
+		return bootstrap.Facts{}, state, nil
+	}
 	state.Manifests = maps.Clone(m.manifests)
 	return m.Facts, state, nil
 }

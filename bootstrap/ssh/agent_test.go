@@ -148,7 +148,7 @@ func TestStartAgentDiskFull(t *testing.T) {
 	})
 	t.Run("for install", func(t *testing.T) {
 		h := newHost(t)
-		h.tool("install", "#!/bin/sh\n[ $1 = -d ] && exec mkdir -p \"$8\"\nhead -c 10 \"$7\" >\"$8\"\necho \"install: error writing '$8': No space left on device\" >&2\nexit 1\n")
+		h.tool("install", "#!/bin/sh\nmkdir -p \"${9%/*}\"\nhead -c 10 \"$8\" >\"$9\"\necho \"install: error writing '$9': No space left on device\" >&2\nexit 1\n")
 		h.up()
 		c := h.dial(t, h.target(), Options{})
 		a := newAgent(t, greeting)

@@ -356,8 +356,7 @@ exec "$@"
 // fakeInstall checks that root is asked for as owner, and does without.
 const fakeInstall = `#!/bin/sh
 case "$*" in
-"-d -o root -g root -m 0755 "*) shift 7; exec mkdir -p -m 0755 "$1" ;;
-"-o root -g root -m 0755 "*) shift 6; cp "$1" "$2" && exec chmod 0755 "$2" ;;
+"-D -o root -g root -m 0755 "*) shift 7; mkdir -p -m 0755 "${2%/*}" && cp "$1" "$2" && exec chmod 0755 "$2" ;;
 *) echo "install: nobody told me of $*" >&2; exit 64 ;;
 esac
 `

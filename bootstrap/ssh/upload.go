@@ -184,18 +184,17 @@ func (c *Conn) verify(ctx context.Context, name, sum string) error {
 	return nil
 }
 
-// install copies temp next to target and renames it, as root.
+// install copies temp next to target and renames it, as root. Every command is a round
+// trip and a run of sudo, so there are no more than needed.
 func (c *Conn) install(ctx context.Context, temp, target string) error {
-	dir := path.Dir(target)
-	stage := path.Join(dir, path.Base(temp))
-	defer c.remove(ctx, stage, true)
+	stage := path.Join(path.Dir(target), path.Base(temp))
 	for _, argv := range [][]string{
-		{"install", "-d", "-o", "root", "-g", "root", "-m", "0755", dir},
-		{"install", "-o", "root", "-g", "root", "-m", "0755", temp, stage},
+		{"install", "-D", "-o", "root", "-g", "root", "-m", "0755", temp, stage}, // -D makes the directory, as root's
 		{"sync", stage}, // else a power cut after the rename leaves an empty file
 		{"mv", "-f", stage, target},
 	} {
 		if _, err := c.run(ctx, true, argv...); err != nil {
+			c.remove(ctx, stage, true)
 			return fmt.Errorf("%s: %w", strings.Join(argv[:1], " "), remoteError(err))
 		}
 	}

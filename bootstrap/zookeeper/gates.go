@@ -230,6 +230,9 @@ func await(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, step strin
 	for {
 		vs := survey(bounded, s, h)
 		if bounded.Err() == nil { // else the look was cut short and says nothing
+			if err := lost(vs, h, step); err != nil {
+				return err
+			}
 			last = check(vs)
 		}
 		if last == nil && bounded.Err() == nil || errors.Is(last, errDiverged) {
@@ -249,6 +252,17 @@ func await(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, step strin
 	}
 }
 
+// lost names a host whose connection broke: no waiting brings that back within this run.
+func lost(vs []view, h bootstrap.Hosts, step string) error {
+	for _, v := range vs {
+		if _, opened := h[v.host]; opened && errors.Is(v.err, bootstrap.ErrUnreachable) {
+			return bootstrap.Finding{Severity: bootstrap.SeverityError, Host: v.host, Step: step, Text: v.err.Error(),
+				Hint: "apply again when the host answers", Err: v.err}
+		}
+	}
+	return nil
+}
+
 // survey looks at all members at once. A host that does not answer is a view with an error.
 func survey(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) []view {
 	ms := members(s)
@@ -259,7 +273,7 @@ func survey(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) []view {
 			out[i] = m.look(bootstrap.Seen{}, false)
 			return nil
 		}
-		_, state, err := host.Look(ctx, m.observed(), bootstrap.NewID(bootstrap.KindUnit, m.unit))
+		_, state, err := host.Look(ctx, m.observed())
 		out[i] = m.look(bootstrap.Seen{State: state, Err: err}, true)
 		return nil // one that does not answer must not cut the others short
 	})
