@@ -301,7 +301,7 @@ func (d *days) tell(t *testing.T) {
 	defer cancel()
 	var b bytes.Buffer
 	for _, h := range d.lab.Hosts {
-		out, err := h.Exec(ctx, "sh", "-c", "systemctl --no-pager --lines=0 status 'zookeeper-*'; journalctl --no-pager -u 'zookeeper-*' | grep -i -e digest -e trunc -e ERROR | head -20; journalctl --no-pager -n 25 -u 'zookeeper-*'; ls -lR /var/lib/zookeeper* | tail -40")
+		out, err := h.Exec(ctx, "sh", "-c", "systemctl --no-pager --lines=0 status 'zookeeper-*'; journalctl --no-pager -u 'zookeeper-*' | grep -i -e unrecoverable -e mismatch -e 'not match' -e truncat -e 'ERROR' | tail -20; journalctl --no-pager -n 25 -u 'zookeeper-*'; ls -lR /var/lib/zookeeper* | tail -40")
 		fmt.Fprintf(&b, "--- %s (%v)\n%s\n", h.Name, err, out)
 	}
 	t.Log(b.String())

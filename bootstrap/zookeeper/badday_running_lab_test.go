@@ -149,9 +149,10 @@ func (d *days) leaderKilled(t *testing.T) {
 	d.sh(t, d.leader(t), "systemctl kill -s KILL zookeeper-bad")
 	<-r.ended
 	t.Logf("the run: %v", r.report.Err())
-	d.converge(t, s)
 	acked, stall := w.stop(t)
 	t.Logf("%d acknowledged writes, longest stall %s", len(acked), stall.Round(time.Millisecond))
+	d.wrote(t, "/killed", acked)
+	d.converge(t, s)
 	d.wrote(t, "/killed", acked)
 }
 

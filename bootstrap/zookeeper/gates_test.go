@@ -140,6 +140,20 @@ func TestGatesDoNotWaitForDivergedData(t *testing.T) {
 	})
 }
 
+func TestGatesDoNotWaitForALostHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sc := healthyScene(testSpec(3))
+		hosts := sc.hosts()
+		sc.servers["zk3"].away = true
+		ctx, cancel := context.WithTimeout(t.Context(), pollEvery)
+		defer cancel()
+		err := New().Do(ctx, sc.spec, hosts, bootstrap.SiteStep{Name: stepEveryone})
+		if !errors.Is(err, bootstrap.ErrUnreachable) || !strings.HasPrefix(err.Error(), "zk3: everyone: ") || ctx.Err() != nil {
+			t.Errorf("got %v (%v), want the loss of zk3 at once", err, ctx.Err())
+		}
+	})
+}
+
 func TestGatesHonourTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sc := healthyScene(testSpec(3)).stop("zk2")
