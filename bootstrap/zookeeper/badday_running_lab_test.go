@@ -45,10 +45,14 @@ func (d *days) rollLeaderLast(t *testing.T) {
 	before, leader := d.started(t), d.leader(t)
 	w := d.write(t, "/written")
 	s, _ := d.spec(t, shape{heap: "160MiB"})
-	if report := d.apply(t, s, nil); report.Failed() {
+	report := d.apply(t, s, nil)
+	acked, stall := w.stop(t)
+	if d.diverged(t, report) {
+		return
+	}
+	if report.Failed() {
 		t.Errorf("apply: %v", report.Err()) // what became of the writes says more
 	}
-	acked, stall := w.stop(t)
 	t.Logf("%d acknowledged writes, longest stall %s", len(acked), stall.Round(time.Millisecond))
 	after := d.started(t)
 	order := allHosts()
@@ -62,6 +66,23 @@ func (d *days) rollLeaderLast(t *testing.T) {
 		t.Errorf("restarted in the order %v, want %s, which led, last", order, leader)
 	}
 	d.wrote(t, "/written", acked)
+}
+
+// diverged reports whether a run stopped because the members hold different data, and then
+// takes the ensemble away. Debian's 3.8.0 does that to itself now and then when a leader goes
+// while clients write: it is what ZOOKEEPER-4785 is about, which these specs accept by name
+// and zkboot refuses otherwise. A tool cannot prevent it; it has to stop and to say so.
+func (d *days) diverged(t *testing.T, r bootstrap.Report) bool {
+	t.Helper()
+	if !r.Failed() || !strings.Contains(r.Err().Error(), "members hold different data") {
+		return false
+	}
+	t.Logf("ZooKeeper 3.8.0 broke, and the run stopped: %v", r.Err())
+	if !strings.Contains(r.Err().Error(), "never restart it as it is") {
+		t.Errorf("the error does not say what to do: %v", r.Err())
+	}
+	d.bare(t)
+	return true
 }
 
 // writer writes znodes one after the other and remembers those that were acknowledged.
@@ -151,6 +172,9 @@ func (d *days) leaderKilled(t *testing.T) {
 	t.Logf("the run: %v", r.report.Err())
 	acked, stall := w.stop(t)
 	t.Logf("%d acknowledged writes, longest stall %s", len(acked), stall.Round(time.Millisecond))
+	if d.diverged(t, r.report) || d.diverged(t, d.apply(t, s, nil)) {
+		return
+	}
 	d.wrote(t, "/killed", acked)
 	d.converge(t, s)
 	d.wrote(t, "/killed", acked)
