@@ -31,8 +31,18 @@ func quorumWithout(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, ho
 }
 
 // canMiss says why a member cannot be missed now, or nil. A single voter never can be
-// missed, and there is no other way to change it.
+// missed, and there is no other way to change it. A member that counts an unrecoverable
+// error must not be restarted at all: what it has on disk may be less than what it serves
+// (seen on 3.8.0, where such a follower came back with other data than the rest).
 func canMiss(vs []view, host string) error {
+	for _, v := range vs {
+		if n, ok := v.mntr("zk_unrecoverable_error_count"); ok && n > 0 && v.host == host {
+			f := gateError(stepQuorumWithout, v, "stop it, wipe both version-2 directories, start it and let it join again",
+				"%s counts %.0f unrecoverable errors, and a restart could bring back other data than the others hold", host, n)
+			f.Err = fmt.Errorf("%w: %w", bootstrap.ErrRefused, errDiverged) // no use to wait
+			return f
+		}
+	}
 	all, quorum := voters(membersOf(vs))
 	if all == 1 {
 		return nil
@@ -80,7 +90,7 @@ func firstOf(a, b string) string {
 
 // gateError says what keeps a gate shut: which member, what was expected, what was seen and
 // what to do.
-func gateError(step string, v view, hint, format string, args ...any) error {
+func gateError(step string, v view, hint, format string, args ...any) bootstrap.Finding {
 	return bootstrap.Finding{Severity: bootstrap.SeverityError, Host: v.host, Step: step, Hint: hint,
 		Text: fmt.Sprintf(format, args...), Err: bootstrap.ErrRefused}
 }

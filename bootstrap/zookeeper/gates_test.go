@@ -117,6 +117,21 @@ func TestQuorumWithout(t *testing.T) {
 	}
 }
 
+// On 3.8.0 a follower that counted an unrecoverable error when its leader went served the
+// right data until its next restart, and other data after it.
+func TestASuspectMemberIsNotRestarted(t *testing.T) {
+	sc := healthyScene(testSpec(3))
+	sc.servers["zk2"].mntr["zk_unrecoverable_error_count"] = "1"
+	err := canMiss(sc.views(), "zk2")
+	refused(t, err, "zk2 counts 1 unrecoverable errors", "wipe both version-2 directories")
+	if !errors.Is(err, errDiverged) {
+		t.Errorf("the gate would wait for it: %v", err)
+	}
+	if err := canMiss(sc.views(), "zk1"); err != nil {
+		t.Errorf("another one is refused: %v", err)
+	}
+}
+
 func TestGatesWaitAndGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sc := healthyScene(testSpec(3)).stop("zk2")

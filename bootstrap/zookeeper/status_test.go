@@ -82,7 +82,7 @@ func TestProve(t *testing.T) {
 			}
 		}, "ensemble.flush.p99", verify.Unknown, "at most 13 syncs"},
 		{"disk errors", func(sc *scene) { sc.servers["zk2"].mntr["zk_digest_mismatches_count"] = "18" }, "ensemble.disk_errors", verify.Warn, "on zk2"},
-		{"errors", func(sc *scene) { sc.servers["zk2"].mntr["zk_unrecoverable_error_count"] = "1" }, "ensemble.errors", verify.Warn, "on zk2"},
+		{"errors", func(sc *scene) { sc.servers["zk2"].mntr["zk_unrecoverable_error_count"] = "1" }, "ensemble.errors", verify.Fail, "on zk2"},
 		{"descriptors", func(sc *scene) { sc.servers["zk2"].mntr["zk_open_file_descriptor_count"] = "60000" }, "ensemble.limits", verify.Fail, "on zk2"},
 		{"no figures at all", func(sc *scene) { sc.stop("zk1", "zk2", "zk3") }, "ensemble.errors", verify.Unknown, "no member told"},
 		{"private addresses", func(*scene) {}, "ensemble.exposure", verify.Pass, ""},
