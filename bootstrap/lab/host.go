@@ -67,7 +67,7 @@ func (h *Host) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	if len(supervisors(h.script)) == 0 {
-		if err := startSupervisor(ctx, h.script, h.console(), h.lab, h.Name, h.base, h.dir, bridgeName(h.lab)); err != nil {
+		if err := startSupervisor(ctx, h.script, h.console(), h.lab, h.Name, h.base, h.dir, bridgeName(h.lab), machineName(h.lab, h.Name)); err != nil {
 			return h.errorf("start: %w; %s ends:\n%s", err, h.console(), tail(h.console(), 10))
 		}
 	}

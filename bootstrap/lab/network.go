@@ -33,6 +33,17 @@ func bridgeName(lab string) string {
 	return prefix + lab[:4] + "-" + hex.EncodeToString(sum[:3])
 }
 
+// machineName is what nspawn calls a host. It names the host's link after it, "vb-" and the
+// name, and shortens that to 15 characters in a way of its own when it must.
+func machineName(lab, host string) string {
+	const limit = 15 - len("vb-")
+	if name := lab + "-" + host; len(name) <= limit {
+		return name
+	}
+	sum := sha256.Sum256([]byte(lab))
+	return hex.EncodeToString(sum[:3]) + "-" + host
+}
+
 // tableName derives the name of a lab's nftables table; lab names hold no underscore, so
 // two never meet.
 func tableName(lab string) string { return "zkboot_lab_" + strings.ReplaceAll(lab, "-", "_") }
@@ -155,12 +166,31 @@ func removeNetwork(ctx context.Context, lab string) error {
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
 		return nil
 	} else if err == nil {
-		err = netlink.LinkDel(link)
+		err = errors.Join(removePorts(link), netlink.LinkDel(link))
 	}
 	if err != nil {
 		return fmt.Errorf("bridge %s: %w", bridgeName(lab), err)
 	}
 	return nil
+}
+
+// removePorts deletes the links of hosts that are gone. The kernel keeps such a link while a
+// connection of the host still waits for an answer, which can take minutes.
+func removePorts(bridge netlink.Link) error {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, l := range links {
+		if l.Attrs().MasterIndex != bridge.Attrs().Index {
+			continue
+		}
+		if err := netlink.LinkDel(l); err != nil && !errors.Is(err, unix.ENODEV) { // gone meanwhile
+			errs = append(errs, fmt.Errorf("link %s: %w", l.Attrs().Name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // forwardingWas remembers the setting from before the first lab.

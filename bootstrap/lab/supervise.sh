@@ -1,9 +1,9 @@
 #!/bin/sh
 # Keeps one lab host alive. Package lab runs it as PID 1 of its own PID and mount namespaces:
 # the overlay is never seen outside, and killing this process ends the whole host.
-# usage: supervise.sh LAB HOST BASE DIR BRIDGE
+# usage: supervise.sh LAB HOST BASE DIR BRIDGE MACHINE
 set -eu
-lab=$1 host=$2 base=$3 dir=$4 bridge=$5
+lab=$1 host=$2 base=$3 dir=$4 bridge=$5 machine=$6
 umask 022
 
 # A cgroup of its own in every hierarchy: two systemd instances in one cgroup kill each
@@ -25,10 +25,13 @@ mount -t overlay -o "lowerdir=$base,upperdir=$dir/upper,workdir=$dir/work" overl
 
 # nspawn exits 133 when the host asks for a reboot and leaves the restart to its caller.
 while :; do
+	# The kernel keeps the network of a host that was killed for as long as one of its
+	# connections waits for an answer, and with it the link, whose name nspawn wants again.
+	ip link delete "vb-$machine" 2>/dev/null || true
 	code=0
 	systemd-nspawn --quiet --keep-unit --register=no --settings=no \
 		--resolv-conf=off --timezone=off --link-journal=no --console=pipe \
-		--directory="$dir/root" --machine="$lab-$host" --hostname="$host" \
+		--directory="$dir/root" --machine="$machine" --hostname="$host" \
 		--network-bridge="$bridge" \
 		--bind="$dir/zookeeper:/var/lib/zookeeper" \
 		--bind="$dir/zookeeper-log:/var/lib/zookeeper-log" \
