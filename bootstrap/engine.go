@@ -33,6 +33,7 @@ type Engine struct {
 
 	mu     sync.Mutex
 	open   Hosts
+	last   Site
 	events sync.Mutex
 }
 

@@ -34,7 +34,18 @@ func (e *Engine) lookAll(ctx context.Context, s *Spec, boot time.Duration) (Site
 			delete(hosts, name)
 		}
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.last = site
 	return site, hosts
+}
+
+// LastSeen is what the last Look of this Engine saw: after an Apply, what its proof rests
+// on.
+func (e *Engine) LastSeen() Site {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.last
 }
 
 func (e *Engine) look(ctx context.Context, s *Spec, name string, h Host, boot time.Duration) Seen {

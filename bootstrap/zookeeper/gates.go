@@ -13,7 +13,7 @@ import (
 )
 
 // pollEvery is how often a gate looks again. A look is one round trip a member.
-const pollEvery = 500 * time.Millisecond
+const pollEvery = 200 * time.Millisecond
 
 // errDiverged ends a gate at once: waiting does not heal it.
 var errDiverged = errors.New("members hold different data")

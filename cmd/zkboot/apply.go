@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zkboot/zkboot/bootstrap"
+	"github.com/zkboot/zkboot/bootstrap/zookeeper"
 )
 
 func (a *app) applyCommand() *cobra.Command {
@@ -169,9 +170,5 @@ func (s *session) conclude(ctx context.Context, p *bootstrap.Plan, took time.Dur
 	if err != nil || p.Intent.Verb == bootstrap.VerbDestroy || p.Spec.Ensemble == nil {
 		return err
 	}
-	status, err := s.status(ctx)
-	if err != nil {
-		return err
-	}
-	return s.print(status.WriteText)
+	return s.print(zookeeper.Status(s.spec, s.engine.LastSeen()).WriteText)
 }
