@@ -174,8 +174,8 @@ func removeNetwork(ctx context.Context, lab string) error {
 	return nil
 }
 
-// removePorts deletes the links of hosts that are gone. The kernel keeps such a link while a
-// connection of the host still waits for an answer, which can take minutes.
+// removePorts deletes the links of hosts that are gone. The kernel keeps such a link while
+// anything holds the network of the host, which has been seen to take minutes.
 func removePorts(bridge netlink.Link) error {
 	links, err := netlink.LinkList()
 	if err != nil {

@@ -25,8 +25,8 @@ mount -t overlay -o "lowerdir=$base,upperdir=$dir/upper,workdir=$dir/work" overl
 
 # nspawn exits 133 when the host asks for a reboot and leaves the restart to its caller.
 while :; do
-	# The kernel keeps the network of a host that was killed for as long as one of its
-	# connections waits for an answer, and with it the link, whose name nspawn wants again.
+	# The network of a host that was killed lives on while anything holds it, and with it
+	# the link, whose name nspawn wants again.
 	ip link delete "vb-$machine" 2>/dev/null || true
 	code=0
 	systemd-nspawn --quiet --keep-unit --register=no --settings=no \
