@@ -351,8 +351,11 @@ func TestStreamEnds(t *testing.T) {
 		must(t, s.Close())
 	})
 	t.Run("by Close under a blocked reader and a blocked writer", func(t *testing.T) {
+		// A connection of its own: what the parts above left to end reads its grace too.
+		c := h.dial(t, h.target(), Options{})
 		c.grace = 500 * time.Millisecond
-		s := start(t, t.Context(), "exec sleep 30")
+		s, err := c.StartAgent(t.Context(), newAgent(t, greeting+"exec sleep 30"))
+		must(t, err)
 		errs := make(chan error, 2)
 		go func() { _, err := s.Read(make([]byte, 1)); errs <- err }()
 		go func() { _, err := s.Write(make([]byte, 8<<20)); errs <- err }()
