@@ -1,0 +1,151 @@
+package watcher
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/zkboot/zkboot/watcher/config"
+)
+
+// Truth says what is known of a service.
+type Truth string
+
+// The three of them. Known and Empty were read; Empty was verified besides (a sync before
+// it was believed). Unknown could not be read, and says nothing about what is there.
+const (
+	Unknown Truth = "unknown"
+	Known   Truth = "known"
+	Empty   Truth = "empty"
+)
+
+// DefaultWeight is the weight of an instance that names none, HAProxy's own default.
+// MaxWeight is HAProxy's greatest (configuration.txt 5.2 "weight", 2.6).
+const (
+	DefaultWeight = 1
+	MaxWeight     = 256
+)
+
+// Instance is one place where a service runs.
+type Instance struct {
+	ID       string            `json:"id"` // its name in the registry, unique within the service
+	Host     string            `json:"host"`
+	Port     int               `json:"port"`
+	Name     string            `json:"name,omitempty"` // for people
+	Weight   int               `json:"weight"`         // 0 to MaxWeight
+	Zone     string            `json:"zone,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Draining bool              `json:"draining,omitempty"` // no new traffic; it is about to leave
+}
+
+// Addr returns host:port, with brackets around an IPv6 host.
+func (i Instance) Addr() string { return net.JoinHostPort(i.Host, strconv.Itoa(i.Port)) }
+
+// Rejection is an entry of the registry that was left out, and why.
+type Rejection struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+}
+
+// Snapshot is all that a source knows of one service. It is not changed after it was published.
+type Snapshot struct {
+	Service   string
+	Truth     Truth
+	Reason    string      // why it is unknown
+	Instances []Instance  // sorted by ID; none unless Known
+	Rejected  []Rejection // sorted by ID
+	// Revision is the registry's own and only grows: of two snapshots of a service the
+	// greater one is newer. ZooKeeper: the greatest zxid of the path and what is below it.
+	Revision int64
+	Event    string    // what brought it about, such as "children changed" or "audit"
+	At       time.Time // when the reading began
+}
+
+// Source watches services in one registry.
+type Source interface {
+	// Run publishes a snapshot of each service when it is first read and whenever it may
+	// have changed, until ctx ends. A registry that cannot be reached is no error: its
+	// services become Unknown. publish does not block.
+	Run(ctx context.Context, services map[string]config.Service, publish func(Snapshot)) error
+}
+
+// Set is what a service shall be served with, after settle and guard.
+type Set struct {
+	Service   string
+	Revision  int64
+	Instances []Instance // sorted by ID
+	Why       string     // the event and the rule, for the journal
+}
+
+// Action is one thing that a sink did to the proxy or its files.
+type Action struct {
+	Kind string `json:"kind"` // "command", "write", "reload", "repair", "refused"
+	Text string `json:"text"` // the command, the file, the foreign change
+	Why  string `json:"why,omitempty"`
+}
+
+// Outcome is what came of Apply or Audit. Nothing to do is no Actions.
+type Outcome struct {
+	Actions []Action
+	// Pending says that the proxy does not serve all of it yet: a reload is due.
+	Pending bool
+}
+
+// Sink makes a proxy serve sets.
+type Sink interface {
+	// Run keeps the proxy as the last sets want it (due reloads, files written behind the
+	// runtime changes, old processes, a proxy that was restarted by others) until ctx ends. What it
+	// did by itself goes to report. Apply and Audit may be called while it runs.
+	Run(ctx context.Context, report func(Outcome)) error
+	// Apply takes the whole sets of some services; others stay as they are.
+	Apply(ctx context.Context, sets []Set) (Outcome, error)
+	// Audit compares what the proxy really has with the last sets and repairs it.
+	Audit(ctx context.Context) (Outcome, error)
+	// Conns returns how many connections of this host the draining instances still have.
+	Conns(ctx context.Context) (map[InstanceKey]int, error)
+}
+
+// InstanceKey names an instance among all services.
+type InstanceKey struct{ Service, ID string }
+
+// Announcement is what a registrar keeps in the registry.
+type Announcement struct {
+	Name     string // of the registration on this host
+	Service  string
+	At       config.Service
+	Instance Instance // ID is chosen by the registrar
+}
+
+// Registrar announces instances of this host in one registry.
+type Registrar interface {
+	// Announce puts or replaces an announcement, and from then on keeps it there: it is
+	// put again when the session that held it is lost. The error is of the first attempt;
+	// the registrar goes on trying.
+	Announce(ctx context.Context, a Announcement) error
+	// Withdraw removes an announcement and returns when the registry has done so.
+	Withdraw(ctx context.Context, name string) error
+}
+
+// Applied is what a host serves of one service.
+type Applied struct {
+	Revision  int64 `json:"revision"`
+	Truth     Truth `json:"truth"`
+	Instances int   `json:"instances"`
+	Held      bool  `json:"held,omitempty"` // the guard holds an older set
+}
+
+// Notice is what one host posts for all to see.
+type Notice struct {
+	Host     string             `json:"host"`
+	Version  string             `json:"version"` // of zkwatch
+	Services map[string]Applied `json:"services"`
+	// Draining counts this host's connections to draining instances, by service and then by instance ID.
+	Draining map[string]map[string]int `json:"draining,omitempty"`
+}
+
+// Board is where hosts post their notices, one each, gone with the host's session.
+type Board interface {
+	Post(ctx context.Context, n Notice) error
+	Notices(ctx context.Context) ([]Notice, error) // sorted by host
+}
