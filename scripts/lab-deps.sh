@@ -19,6 +19,7 @@ strace:strace
 fio:fio
 gcc:gcc
 java:openjdk-17-jre-headless
+haproxy:haproxy
 '
 
 # file:package, for what is no program: the race detector is linked with libc, and some tests run
@@ -28,6 +29,7 @@ files='
 /usr/share/java/zookeeper.jar:libzookeeper-java
 /usr/share/java/servlet-api.jar:libservlet-api-java
 /usr/share/java/slf4j-simple.jar:libslf4j-java
+/usr/lib/python3/dist-packages/kazoo/__init__.py:python3-kazoo
 '
 
 # debootstrap and nft live in sbin, which an ordinary user's PATH may lack.
