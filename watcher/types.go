@@ -117,18 +117,31 @@ type Announcement struct {
 	Instance Instance // ID is chosen by the registrar
 }
 
+// Announced says where an announcement ended up.
+type Announced struct {
+	ID string // of the instance, as Instance.ID and Notice.Draining have it
+	// Revision is the registry's at the change: a snapshot with this one or a greater one
+	// has it. ZooKeeper: the mzxid of the node.
+	Revision int64
+}
+
 // Registrar announces instances of this host in one registry.
 type Registrar interface {
 	// Announce puts or replaces an announcement, and from then on keeps it there: it is
 	// put again when the session that held it is lost. The error is of the first attempt;
-	// the registrar goes on trying.
-	Announce(ctx context.Context, a Announcement) error
-	// Withdraw removes an announcement and returns when the registry has done so.
+	// the registrar goes on trying until Withdraw, also after ctx has ended. To announce
+	// the same again writes nothing and returns where it is.
+	Announce(ctx context.Context, a Announcement) (Announced, error)
+	// Withdraw removes an announcement and returns when the registry has done so. One that
+	// is not there is no error. Once it was called, whatever it returns, the announcement
+	// is not put again, and the registrar goes on trying to remove it.
 	Withdraw(ctx context.Context, name string) error
 }
 
 // Applied is what a host serves of one service.
 type Applied struct {
+	// Revision is the greatest that the proxy serves, so the one before while a change is
+	// Pending. A drain compares it with Announced.Revision.
 	Revision  int64 `json:"revision"`
 	Truth     Truth `json:"truth"`
 	Instances int   `json:"instances"`
@@ -139,8 +152,10 @@ type Applied struct {
 type Notice struct {
 	Host     string             `json:"host"`
 	Version  string             `json:"version"` // of zkwatch
-	Services map[string]Applied `json:"services"`
-	// Draining counts this host's connections to draining instances, by service and then by instance ID.
+	Services map[string]Applied `json:"services"` // those that it sends traffic to, and no others
+	// Draining counts this host's connections to draining instances, by service and then by
+	// instance ID. 0 is the word that ends a drain: it was counted after the proxy had stopped
+	// sending new traffic there. An instance that is not in it was not counted (yet).
 	Draining map[string]map[string]int `json:"draining,omitempty"`
 }
 
