@@ -24,7 +24,7 @@ const module = "github.com/zkboot/zkboot"
 var mayImport = map[string][]string{
 	"sysctl":                  {},
 	"verify":                  {"golang.org/x/sys", "golang.org/x/sync", "github.com/HdrHistogram/hdrhistogram-go", "github.com/moby/sys/mountinfo"},
-	"bootstrap":               {"sysctl", "verify", "go.yaml.in/yaml/v3", "golang.org/x/sync"},
+	"bootstrap":               {"sysctl", "verify", "watcher/config", "go.yaml.in/yaml/v3", "golang.org/x/sync"},
 	"bootstrap/bootstraptest": {"bootstrap", "verify"},
 	"bootstrap/agent": {"bootstrap", "sysctl", "verify", "github.com/hashicorp/yamux", "github.com/google/renameio/v2",
 		"github.com/coreos/go-systemd/v22/unit", "github.com/moby/sys/mountinfo", "github.com/klauspost/compress", "golang.org/x/sync", "golang.org/x/sys"},

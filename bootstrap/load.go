@@ -61,7 +61,7 @@ func (s *Spec) fields() fields {
 		"tuning":     object(s.Tuning.fields()),
 		"ensemble":   optional(&s.Ensemble, func(e *Ensemble) reader { return object(e.fields()) }),
 		"registries": entries(&s.Registries, func(r *Registry) reader { return object(r.fields()) }),
-		"services":   entries(&s.Services, func(v *Service) reader { return object(v.fields()) }),
+		"services":   entries(&s.Services, func(v *Service) reader { return object(serviceFields(v)) }),
 		"sidecars":   entries(&s.Sidecars, func(v *Sidecar) reader { return object(v.fields()) }),
 	}
 }
@@ -171,7 +171,7 @@ func (r *Registry) fields() fields {
 	}
 }
 
-func (s *Service) fields() fields {
+func serviceFields(s *Service) fields {
 	return fields{"registry": str(&s.Registry), "path": str(&s.Path), "format": str(&s.Format)}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/zkboot/zkboot/verify"
+	"github.com/zkboot/zkboot/watcher/config"
 )
 
 // Spec is what the operator wants of a site. It comes from a file (Load) or from a
@@ -159,10 +160,9 @@ type Registry struct {
 	Consul    *ConsulAgent      `json:"consul,omitempty"`
 }
 
-// ZooKeeperServers is an ensemble that zkboot does not manage.
-type ZooKeeperServers struct {
-	Servers []string `json:"servers"` // host:port
-}
+// ZooKeeperServers is an ensemble that zkboot does not manage. Its auth_file is a path on
+// the hosts that have a sidecar.
+type ZooKeeperServers = config.ZooKeeper
 
 // EtcdEndpoints is an etcd cluster.
 type EtcdEndpoints struct {
@@ -174,53 +174,34 @@ type ConsulAgent struct {
 	Address string `json:"address"` // host:port
 }
 
-// Service is a named set of instances in a registry.
-type Service struct {
-	Registry string `json:"registry"`
-	Path     string `json:"path,omitempty"`   // znode or key prefix; Consul: service name
-	Format   string `json:"format,omitempty"` // plain (default) or nerve
-}
-
 // Sidecar is what one application host routes and registers.
 type Sidecar struct {
+	Zone     string                  `json:"zone,omitempty"` // where the host stands; see config.Config
 	Routes   map[string]Route        `json:"routes,omitempty"`
 	Register map[string]Registration `json:"register,omitempty"`
+	Guard    Guard                   `json:"guard,omitzero"`
+	Drain    Drain                   `json:"drain,omitzero"`
+	Stats    string                  `json:"stats,omitempty"` // host:port of HAProxy's stats page; default none
 }
 
-// Route puts a service behind a local address.
-type Route struct {
-	Service string     `json:"service"`
-	Bind    string     `json:"bind"`              // host:port
-	Mode    string     `json:"mode,omitempty"`    // http (default) or tcp
-	Balance string     `json:"balance,omitempty"` // HAProxy balance, default roundrobin
-	Check   RouteCheck `json:"check,omitzero"`
-}
-
-// RouteCheck is HAProxy's check of each backend.
-type RouteCheck struct {
-	HTTP  string   `json:"http,omitempty"`  // "GET /health"; empty: TCP connect
-	Inter Duration `json:"inter,omitempty"` // default 2s
-	Rise  int      `json:"rise,omitempty"`  // default 2
-	Fall  int      `json:"fall,omitempty"`  // default 3
-}
-
-// Registration announces a local service while its check passes.
-type Registration struct {
-	Service string       `json:"service"`
-	Port    int          `json:"port"`
-	Check   ServiceCheck `json:"check"`
-}
-
-// ServiceCheck is zkwatch's check of a local service: exactly one of HTTP, TCP and Exec.
-type ServiceCheck struct {
-	HTTP     string   `json:"http,omitempty"` // URL
-	TCP      string   `json:"tcp,omitempty"`  // host:port
-	Exec     []string `json:"exec,omitempty"` // argv
-	Interval Duration `json:"interval,omitempty"`
-	Timeout  Duration `json:"timeout,omitempty"`
-	Rise     int      `json:"rise,omitempty"`
-	Fall     int      `json:"fall,omitempty"`
-}
+// What zkwatch is told is told here in the same words: the types are its own, and so is
+// the validation, so that a route means the same in a spec and in zkwatch's file.
+type (
+	// Service is a named set of instances in a registry.
+	Service = config.Service
+	// Route puts a service behind a local address.
+	Route = config.Route
+	// RouteCheck is HAProxy's check of each server of a route.
+	RouteCheck = config.RouteCheck
+	// Registration announces a local service while its check passes.
+	Registration = config.Registration
+	// ServiceCheck is zkwatch's check of a local service.
+	ServiceCheck = config.ServiceCheck
+	// Guard keeps a service from being emptied by mistake.
+	Guard = config.Guard
+	// Drain is how an instance leaves.
+	Drain = config.Drain
+)
 
 // HostNames returns the names of all hosts, sorted.
 func (s *Spec) HostNames() []string { return slices.Sorted(maps.Keys(s.Hosts)) }

@@ -4,27 +4,12 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/zkboot/zkboot/watcher/config"
 )
 
 // Duration is a length of time that reads and writes as text such as "10ms".
-type Duration time.Duration
-
-// String implements fmt.Stringer.
-func (d Duration) String() string { return time.Duration(d).String() }
-
-// MarshalText implements encoding.TextMarshaler.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (d *Duration) UnmarshalText(b []byte) error {
-	v, err := time.ParseDuration(string(b))
-	if err != nil {
-		return fmt.Errorf("%q is not a duration such as 500ms, 10s or 1m30s", b)
-	}
-	*d = Duration(v)
-	return nil
-}
+type Duration = config.Duration
 
 // Size is a number of bytes that reads and writes as text such as "256MiB".
 type Size int64
