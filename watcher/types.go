@@ -151,7 +151,7 @@ type Applied struct {
 // Notice is what one host posts for all to see.
 type Notice struct {
 	Host     string             `json:"host"`
-	Version  string             `json:"version"` // of zkwatch
+	Version  string             `json:"version"`  // of zkwatch
 	Services map[string]Applied `json:"services"` // those that it sends traffic to, and no others
 	// Draining counts this host's connections to draining instances, by service and then by
 	// instance ID. 0 is the word that ends a drain: it was counted after the proxy had stopped
