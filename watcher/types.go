@@ -83,6 +83,8 @@ type Action struct {
 	Kind string `json:"kind"` // "command", "write", "reload", "repair", "refused"
 	Text string `json:"text"` // the command, the file, the foreign change
 	Why  string `json:"why,omitempty"`
+	// Service is whose the action was, where it was one's alone.
+	Service string `json:"service,omitempty"`
 }
 
 // Outcome is what came of Apply or Audit. Nothing to do is no Actions.
