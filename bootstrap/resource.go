@@ -138,13 +138,17 @@ type Secret struct {
 }
 
 // Archive is a tar archive (gzip, zstd or plain) unpacked into Dest without its single
-// top folder. URL may be http, https, or file for a file on the operator's machine,
-// which is streamed to the host. Seen, SHA512 is that of the archive Dest was made of.
+// top folder. URL may be http, https, file for a file on the operator's machine, or
+// embedded (such as "embedded:zkwatch-linux-amd64") for one that the operator's program
+// carries; both are streamed to the host. Seen, SHA512 is that of the archive Dest was made of.
 type Archive struct {
 	Dest   string `json:"dest"`
 	URL    string `json:"url,omitempty"`
 	SHA512 string `json:"sha512"`
 }
+
+// EmbeddedScheme is the scheme of the URL of an Archive that the operator's program carries.
+const EmbeddedScheme = "embedded"
 
 // Compare tells how the content of a File is compared.
 type Compare string

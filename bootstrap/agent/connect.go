@@ -27,6 +27,9 @@ type ConnectOptions struct {
 	// Blob opens archives on this machine for the agent, which gets only those that
 	// the steps of a running Change name; nil means OpenFile.
 	Blob BlobFunc
+	// Embedded opens an archive that this program carries, by the name behind "embedded:"
+	// in its URL; nil means that it carries none.
+	Embedded func(name string) (io.ReadCloser, error)
 	// Progress hears what a Change or a Probe is doing on the host; may be nil.
 	Progress func(string)
 
@@ -286,6 +289,13 @@ func (c *remote) openBlob(ctx context.Context, conn net.Conn) (io.ReadCloser, er
 	c.mu.Unlock()
 	if !named {
 		return nil, fmt.Errorf("%w: no step on its way names the archive %.200s", bootstrap.ErrRefused, a.URL)
+	}
+	name, carried := strings.CutPrefix(a.URL, bootstrap.EmbeddedScheme+":")
+	switch {
+	case carried && c.o.Embedded == nil:
+		return nil, fmt.Errorf("this program carries no archive %.80q: use a release, or `make build`", name)
+	case carried:
+		return c.o.Embedded(name)
 	}
 	return c.o.Blob(ctx, a.SHA512, a.URL)
 }

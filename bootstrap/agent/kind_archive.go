@@ -215,13 +215,13 @@ func (m *machine) fetch(ctx context.Context, want bootstrap.Archive) (io.ReadClo
 	switch u.Scheme {
 	case "http", "https":
 		return httpGet(ctx, want.URL)
-	case "file":
+	case "file", bootstrap.EmbeddedScheme:
 		if m.blob == nil {
 			return nil, errors.New("the operator's machine cannot be asked for files here")
 		}
 		return m.blob(ctx, want.SHA512, want.URL)
 	}
-	return nil, fmt.Errorf("scheme %q, want http, https or file", u.Scheme)
+	return nil, fmt.Errorf("scheme %q, want http, https, file or %s", u.Scheme, bootstrap.EmbeddedScheme)
 }
 
 // httpGet follows redirects to any host: the sum decides what is taken.

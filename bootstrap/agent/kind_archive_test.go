@@ -202,7 +202,7 @@ func TestArchiveErrorsOnTheWay(t *testing.T) {
 		"not found":      {mirror.URL + "/none", "bringing " + mirror.URL + "/none: the server answered 404 Not Found"},
 		"cut":            {mirror.URL + "/cut", "unexpected EOF"},
 		"login is hid":   {"http://joe:geheim@" + host + "/none", "http://joe:xxxxx@" + host},
-		"unknown scheme": {"ftp://x/y", `scheme "ftp", want http, https or file`},
+		"unknown scheme": {"ftp://x/y", `scheme "ftp", want http, https, file or embedded`},
 		"no operator":    {"file:///x", "the operator's machine cannot be asked for files here"},
 	}
 	for name, tt := range tests {

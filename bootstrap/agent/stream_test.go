@@ -134,6 +134,41 @@ func TestBlobsComeFromTheOperator(t *testing.T) {
 	}
 }
 
+// What the operator's program carries comes from there, and never from a file of that name.
+func TestEmbeddedArchivesComeFromTheOperatorsProgram(t *testing.T) {
+	var got []byte
+	h := &fakeHost{change: func(ctx context.Context, steps ...bootstrap.Step) error {
+		a := steps[0].Want.Resource.(bootstrap.Archive)
+		m := &machine{blob: fromOperator(func(context.Context, string, string) (io.ReadCloser, error) {
+			return nil, errors.New("opened on the host")
+		})}
+		r, err := m.fetch(ctx, a)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		got, err = io.ReadAll(r)
+		return err
+	}}
+	carried := func(name string) (io.ReadCloser, error) {
+		if name != "zkwatch-linux-arm64" {
+			return nil, fmt.Errorf("no archive %s", name)
+		}
+		return io.NopCloser(strings.NewReader("packed")), nil
+	}
+	l := start(t, h, ConnectOptions{Embedded: carried})
+	if err := l.Change(t.Context(), archiveStep("embedded:zkwatch-linux-arm64")); err != nil || string(got) != "packed" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := l.Change(t.Context(), archiveStep("embedded:zkwatch-linux-riscv64")); err == nil || err.Error() != "no archive zkwatch-linux-riscv64" {
+		t.Errorf("an archive that is not carried: %v", err)
+	}
+	l = start(t, h, ConnectOptions{})
+	if err := l.Change(t.Context(), archiveStep("embedded:zkwatch-linux-arm64")); err == nil || !strings.Contains(err.Error(), `carries no archive "zkwatch-linux-arm64"`) {
+		t.Errorf("a program that carries none: %v", err)
+	}
+}
+
 // A host that was broken into must not read the operator's files.
 func TestBlobsThatNoStepNamesAreRefused(t *testing.T) {
 	open := fromOperator(OpenFile)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ type OpenOptions struct {
 	// Progress receives what a host is doing, in plain sentences. It must not block. May
 	// be nil.
 	Progress func(host, note string)
+	// Embedded opens archives that this program carries; see agent.ConnectOptions.
+	Embedded func(name string) (io.ReadCloser, error)
 	// Agents are the builds to put on hosts; empty means Agents().
 	Agents []AgentBinary
 }
@@ -83,7 +86,7 @@ func open(ctx context.Context, s *bootstrap.Spec, host string, o OpenOptions) (b
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	h, err := agent.Connect(ctx, stream, agent.ConnectOptions{Progress: note})
+	h, err := agent.Connect(ctx, stream, agent.ConnectOptions{Progress: note, Embedded: o.Embedded})
 	if err != nil {
 		return nil, errors.Join(err, stream.Close(), conn.Close())
 	}
