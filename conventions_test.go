@@ -24,7 +24,8 @@ const module = "github.com/zkboot/zkboot"
 var mayImport = map[string][]string{
 	"sysctl":                  {},
 	"verify":                  {"golang.org/x/sys", "golang.org/x/sync", "github.com/HdrHistogram/hdrhistogram-go", "github.com/moby/sys/mountinfo"},
-	"bootstrap":               {"sysctl", "verify", "watcher/config", "go.yaml.in/yaml/v3", "golang.org/x/sync"},
+	"strictyaml":              {"go.yaml.in/yaml/v3"},
+	"bootstrap":               {"strictyaml", "sysctl", "verify", "watcher/config", "golang.org/x/sync"},
 	"bootstrap/bootstraptest": {"bootstrap", "verify"},
 	"bootstrap/agent": {"bootstrap", "sysctl", "verify", "github.com/hashicorp/yamux", "github.com/google/renameio/v2",
 		"github.com/coreos/go-systemd/v22/unit", "github.com/moby/sys/mountinfo", "github.com/klauspost/compress", "golang.org/x/sync", "golang.org/x/sys"},
@@ -36,7 +37,7 @@ var mayImport = map[string][]string{
 	"provider": {"bootstrap", "verify", "github.com/hashicorp/terraform-plugin-framework",
 		"github.com/hashicorp/terraform-plugin-framework-timeouts", "github.com/hashicorp/terraform-plugin-framework-validators",
 		"github.com/hashicorp/terraform-plugin-go", "github.com/hashicorp/terraform-plugin-log"},
-	"watcher/config": {"go.yaml.in/yaml/v3"},
+	"watcher/config": {"strictyaml", "go.yaml.in/yaml/v3"},
 	"watcher": {"watcher/config", "golang.org/x/sync", "github.com/google/renameio/v2", "github.com/prometheus/client_golang",
 		"github.com/coreos/go-systemd/v22/daemon"},
 	"cmd/zkagent":                   {"bootstrap/agent"},
