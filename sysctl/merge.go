@@ -84,6 +84,38 @@ func Merge(owned []Owned, overrides []Setting) (Tuning, error) {
 	return merged, nil
 }
 
+// Part is what one of the owners has to set of what they all come to: the keys that it
+// asks for itself, with values that suit everyone, and those that the operator decides.
+// Limits and transparent huge pages are its own. Two owners set the keys that both ask for
+// alike. The error is that of Merge.
+func Part(owner string, owned []Owned, overrides []Setting) (Tuning, error) {
+	merged, err := Merge(owned, overrides)
+	if err != nil {
+		return Tuning{}, err
+	}
+	mine := make(map[string]bool)
+	for _, o := range overrides {
+		mine[Canonical(o.Key)] = true
+	}
+	part := Tuning{Swap: merged.Swap}
+	for _, o := range owned {
+		if o.Owner != owner {
+			continue
+		}
+		for _, s := range o.Tuning.Sysctl {
+			if s.Rule != Leave {
+				mine[Canonical(s.Key)] = true
+			}
+		}
+		part.Limits = o.Tuning.Limits
+		if o.Tuning.THP != THPLeave {
+			part.THP = merged.THP
+		}
+	}
+	part.Sysctl = slices.DeleteFunc(merged.Sysctl, func(s Setting) bool { return s.Rule == Leave || !mine[s.Key] })
+	return part, nil
+}
+
 // collect gathers the claims by key, each list in an order that does not depend
 // on the order of the owners.
 func collect(owned []Owned) (map[string][]Claim, error) {

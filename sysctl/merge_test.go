@@ -235,3 +235,41 @@ func genPorts(t *rapid.T, label string) Ports {
 	}
 	return joinRanges(ranges)
 }
+
+// On a host with two owners each sets what it asks for itself, and what both ask for alike.
+func TestPartOfAnOwner(t *testing.T) {
+	zookeeper, _ := Tune(PresetZooKeeper, Safe)
+	sidecar, _ := Tune(PresetSidecar, Safe)
+	owned := []Owned{{PresetSidecar, sidecar}, {PresetZooKeeper, zookeeper}}
+	overrides := []Setting{{Key: "net.core.rmem_max", Value: "1048576"}}
+	part := func(owner string) map[string]Setting {
+		got, err := Part(owner, owned, overrides)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := map[string]THP{PresetSidecar: THPLeave, PresetZooKeeper: THPMadvise}[owner]; got.THP != want || len(got.Limits) == 0 {
+			t.Errorf("%s: huge pages %q, want %q; limits %v", owner, got.THP, want, got.Limits)
+		}
+		by := map[string]Setting{}
+		for _, s := range got.Sysctl {
+			if by[s.Key] = s; s.Rule == Leave {
+				t.Errorf("%s sets %s, which it leaves alone", owner, s.Key)
+			}
+		}
+		return by
+	}
+	a, b := part(PresetSidecar), part(PresetZooKeeper)
+	for key, where := range map[string][2]bool{
+		"net.core.somaxconn": {true, true}, "net.core.rmem_max": {true, true},
+		"net.ipv4.tcp_tw_reuse": {true, false}, "vm.swappiness": {false, true},
+	} {
+		x, inA := a[key]
+		y, inB := b[key]
+		if inA != where[0] || inB != where[1] || inA && inB && x != y {
+			t.Errorf("%s: sidecar %t %+v, zookeeper %t %+v", key, inA, x, inB, y)
+		}
+	}
+	if _, err := Part("a", []Owned{{"a", Tuning{Sysctl: []Setting{{Key: "vm.x", Value: "1"}}}}, {"b", Tuning{Sysctl: []Setting{{Key: "vm.x", Value: "2"}}}}}, nil); err == nil {
+		t.Error("a conflict is none")
+	}
+}

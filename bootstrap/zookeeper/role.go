@@ -29,7 +29,7 @@ func (Role) Validate(s *bootstrap.Spec) bootstrap.Report {
 	}
 	r := validateConfig(s)
 	r.Merge(validateAccepted(s))
-	r.Merge(validateTuning(s))
+	r.Merge(s.Tuning.Check())
 	r.Merge(validateFlags(s))
 	if !stated(s.Ensemble.Source) {
 		return r // Compile knows it

@@ -1,9 +1,6 @@
 package zookeeper
 
 import (
-	"errors"
-	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/zkboot/zkboot/bootstrap"
@@ -32,18 +29,7 @@ func (m member) tuning() (sysctl.Tuning, error) {
 		}
 		owned = append(owned, sysctl.Owned{Owner: "sidecar", Tuning: other})
 	}
-	merged, err := sysctl.Merge(owned, overrides(m.spec))
-	if err != nil {
-		return sysctl.Tuning{}, err
-	}
-	merged.Limits = mine.Limits
-	// What only the sidecar asks for is the sidecar's to set.
-	merged.Sysctl = slices.DeleteFunc(merged.Sysctl, func(s sysctl.Setting) bool {
-		_, chosen := m.spec.Tuning.Sysctl[s.Key]
-		asked := slices.ContainsFunc(mine.Sysctl, func(t sysctl.Setting) bool { return t.Key == s.Key && t.Rule != sysctl.Leave })
-		return s.Rule == sysctl.Leave || !chosen && !asked
-	})
-	return merged, nil
+	return sysctl.Part(roleName, owned, m.spec.Tuning.Overrides())
 }
 
 // reserve adds the ports of the spec to those that no outgoing connection may take.
@@ -56,50 +42,6 @@ func (m member) reserve(settings []sysctl.Setting) {
 			settings[i].Value += "," + strconv.Itoa(p)
 		}
 	}
-}
-
-// overrides are the operator's own values. They hold exactly: who names a value means it.
-func overrides(s *bootstrap.Spec) []sysctl.Setting {
-	var out []sysctl.Setting
-	for _, k := range slices.Sorted(maps.Keys(s.Tuning.Sysctl)) {
-		out = append(out, sysctl.Setting{Key: k, Value: s.Tuning.Sysctl[k]})
-	}
-	return out
-}
-
-// validateTuning reports overrides that cannot be: each with its key.
-func validateTuning(s *bootstrap.Spec) bootstrap.Report {
-	var r bootstrap.Report
-	var all interface{ Unwrap() []error }
-	err := sysctl.Validate(overrides(s))
-	if !errors.As(err, &all) {
-		return r
-	}
-	for _, err := range all.Unwrap() {
-		var one *sysctl.SettingError
-		if errors.As(err, &one) {
-			r.Errorf(bootstrap.Path("tuning.sysctl").Key(one.Key), "%s", one.Problem)
-		}
-	}
-	return r
-}
-
-// lasting are the settings for the drop-in: what this host lets us set, each with the
-// value that it comes to there. In a container the others would fail at every boot.
-func lasting(settings []sysctl.Setting, have bootstrap.State) []sysctl.Setting {
-	live := map[string]sysctl.Value{}
-	var mine []sysctl.Setting
-	for _, s := range settings {
-		seen, ok := have.Find(bootstrap.Sysctl{Setting: s}.ID()).(bootstrap.Sysctl)
-		if ok && seen.HostOwned {
-			continue
-		}
-		if ok {
-			live[s.Key] = sysctl.Value{Text: seen.Setting.Value, Access: sysctl.Writable}
-		}
-		mine = append(mine, s)
-	}
-	return sysctl.Resolve(mine, live)
 }
 
 // thp is the mode of transparent huge pages to have, "" to leave it alone.
@@ -128,7 +70,7 @@ func (m member) kernel(have bootstrap.State) ([]bootstrap.Resource, error) {
 	for _, s := range t.Sysctl {
 		out = append(out, bootstrap.Sysctl{Setting: s})
 	}
-	out = append(out, rootFile(m.sysctlD, string(sysctl.RenderSysctlD(m.spec.Name, lasting(t.Sysctl, have)))),
+	out = append(out, rootFile(m.sysctlD, string(sysctl.RenderSysctlD(m.spec.Name, bootstrap.Lasting(t.Sysctl, have)))),
 		rootFile(m.limitsD, string(sysctl.RenderLimitsD(m.spec.Name, account, t.Limits))))
 	live, _ := have.Find(bootstrap.NewID(bootstrap.KindKernel, "thp")).(bootstrap.Kernel)
 	if mode := m.thp(t, live.Value); mode != "" {
