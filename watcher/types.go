@@ -58,8 +58,12 @@ type Snapshot struct {
 	// Revision is the registry's own and only grows: of two snapshots of a service the
 	// greater one is newer. ZooKeeper: the greatest zxid of the path and what is below it.
 	Revision int64
-	Event    string    // what brought it about, such as "children changed" or "audit"
-	At       time.Time // when the reading began
+	// Provisional says that only names were read: who is there and where is right, but
+	// weights, labels, zones and draining are not known yet, and the whole snapshot follows
+	// in a moment. For a service of which nothing is served yet; anyone else waits.
+	Provisional bool
+	Event       string    // what brought it about, such as "children changed" or "audit"
+	At          time.Time // when the reading began
 }
 
 // Source watches services in one registry.
