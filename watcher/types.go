@@ -82,9 +82,9 @@ type Set struct {
 	Why       string     // the event and the rule, for the journal
 }
 
-// Action is one thing that a sink did to the proxy or its files.
+// Action is one thing that a sink did to the proxy or its files, or a registrar in the registry.
 type Action struct {
-	Kind string `json:"kind"` // "command", "write", "reload", "repair", "refused"
+	Kind string `json:"kind"` // of a sink: "command", "write", "reload", "repair", "refused"; of a registrar: "announce", "drain", "withdraw"
 	Text string `json:"text"` // the command, the file, the foreign change
 	Why  string `json:"why,omitempty"`
 	// Service is whose the action was, where it was one's alone.
