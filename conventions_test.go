@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"watcher/config": {"strictyaml", "go.yaml.in/yaml/v3"},
 	"watcher": {"watcher/config", "golang.org/x/sync", "github.com/google/renameio/v2", "github.com/prometheus/client_golang",
 		"github.com/coreos/go-systemd/v22/daemon"},
+	"watcher/watchertest":           {"watcher", "watcher/config"},
 	"cmd/zkagent":                   {"bootstrap/agent"},
 	"cmd/terraform-provider-zkboot": {"provider", "bootstrap", "bootstrap/agent", "bootstrap/ssh", "bootstrap/zookeeper", "github.com/hashicorp/terraform-plugin-framework"},
 	"cmd/zkboot": {"bootstrap", "bootstrap/agent", "bootstrap/lab", "bootstrap/ssh", "bootstrap/zookeeper", "sysctl", "verify",
