@@ -101,9 +101,11 @@ type Status struct {
 
 // Board is where every host posts what it has applied.
 type Board struct {
-	Registry string   `json:"registry,omitempty" yaml:"registry,omitempty"` // default: the only registry; none: nothing is posted
-	Path     string   `json:"path,omitempty" yaml:"path,omitempty"`         // default /zkwatch/hosts
-	Every    Duration `json:"every,omitempty" yaml:"every,omitempty"`       // at most one post in it, default 10s
+	// Registry is by default the only one. It has to be named where there are several;
+	// "none" posts nothing.
+	Registry string   `json:"registry,omitempty" yaml:"registry,omitempty"`
+	Path     string   `json:"path,omitempty" yaml:"path,omitempty"`   // default /zkwatch/hosts
+	Every    Duration `json:"every,omitempty" yaml:"every,omitempty"` // at most one post in it, default 10s
 }
 
 // Drain is how an instance leaves.

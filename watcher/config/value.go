@@ -26,7 +26,7 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Percent is a share from 0 to 100 that reads and writes as text such as "50%".
+// Percent is a share from 1 to 100 that reads and writes as text such as "50%".
 type Percent int
 
 // String implements fmt.Stringer.
@@ -39,8 +39,8 @@ func (p Percent) MarshalText() ([]byte, error) { return []byte(p.String()), nil 
 func (p *Percent) UnmarshalText(b []byte) error {
 	num, ok := strings.CutSuffix(string(b), "%")
 	n, err := strconv.Atoi(num)
-	if !ok || err != nil || n < 0 || n > 100 {
-		return fmt.Errorf("%q is not a share such as 50%%", b)
+	if !ok || err != nil || n < 1 || n > 100 {
+		return fmt.Errorf("%q is not a share from 1%% to 100%%", b)
 	}
 	*p = Percent(n)
 	return nil
