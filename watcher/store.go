@@ -1,0 +1,213 @@
+package watcher
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/zkboot/zkboot/watcher/config"
+)
+
+// Store keeps the sets that are served in one file, so that a start without a registry
+// serves what was served before. Empty sets are not kept: nothing would be served from them.
+type Store struct {
+	file string
+
+	mu     sync.Mutex
+	sets   map[string]stored
+	text   map[string]json.RawMessage // of each of sets; written as they are
+	dirty  bool
+	notice string // what was wrong with the file that was found
+}
+
+// stored is the set of one service. Where it was read is kept with it, because a
+// set from another place says nothing about this one.
+type stored struct {
+	Service   config.Service `json:"service"`
+	Revision  int64          `json:"revision"`
+	Read      time.Time      `json:"read"` // by the wall clock; shown, never computed with
+	Instances []Instance     `json:"instances"`
+}
+
+// storeFormat is raised when an older zkwatch would misread the file.
+const storeFormat = 1
+
+type storeFile struct {
+	Format   int                        `json:"format"`
+	Services map[string]json.RawMessage `json:"services"`
+}
+
+// OpenStore reads what is stored in a directory, which it makes if need be. A file that
+// cannot be understood is set aside as sets.json.broken, and the store begins empty; the
+// error is of a directory that cannot be made.
+func OpenStore(dir string) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("the directory for the sets that are served: %w", err)
+	}
+	halves, err := filepath.Glob(filepath.Join(dir, ".sets.json*")) // of a write that was killed
+	if err != nil {
+		return nil, err
+	}
+	for _, half := range halves {
+		if err := os.Remove(half); err != nil {
+			return nil, fmt.Errorf("removing what an interrupted write left: %w", err)
+		}
+	}
+	s := &Store{file: filepath.Join(dir, "sets.json"), sets: map[string]stored{}, text: map[string]json.RawMessage{}}
+	if err := s.read(); err != nil {
+		s.notice = fmt.Sprintf("%s: %v; it is set aside, and nothing is served before the registry answers", s.file, err)
+		if err := os.Rename(s.file, s.file+".broken"); err != nil {
+			s.notice += fmt.Sprintf(" (setting it aside: %v)", err)
+		}
+		clear(s.sets)
+		clear(s.text)
+	}
+	return s, nil
+}
+
+func (s *Store) read() error {
+	b, err := os.ReadFile(s.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var f storeFile
+	if err := json.Unmarshal(b, &f); err != nil {
+		return err
+	}
+	if f.Format != storeFormat {
+		return fmt.Errorf("its format is %d, and this zkwatch reads %d", f.Format, storeFormat)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Services)) {
+		var one stored
+		if err := json.Unmarshal(f.Services[name], &one); err != nil {
+			return fmt.Errorf("service %q: %w", name, err)
+		}
+		if err := one.check(); err != nil {
+			return fmt.Errorf("service %q: %w", name, err)
+		}
+		s.sets[name], s.text[name] = one, f.Services[name]
+	}
+	return nil
+}
+
+// check refuses what this program does not write.
+func (s stored) check() error {
+	if len(s.Instances) == 0 {
+		return errors.New("it has no instances")
+	}
+	for n, i := range s.Instances {
+		switch {
+		case i.ID == "" || i.Host == "":
+			return fmt.Errorf("instance %d has no name or no host", n)
+		case i.Port < 1 || i.Port > 65535:
+			return fmt.Errorf("instance %q has port %d", i.ID, i.Port)
+		case i.Weight < 0 || i.Weight > MaxWeight:
+			return fmt.Errorf("instance %q has weight %d", i.ID, i.Weight)
+		case n > 0 && s.Instances[n-1].ID >= i.ID:
+			return fmt.Errorf("instance %q is out of order", i.ID)
+		}
+	}
+	return nil
+}
+
+// get returns what is stored of a service, if it was read from the same place.
+func (s *Store) get(name string, at config.Service) (stored, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one, ok := s.sets[name]
+	return one, ok && one.Service == at
+}
+
+// put stores a set, to be written with the next flush. It reports whether there is anything
+// to write: when the set was read again and is the same, there is not.
+func (s *Store) put(name string, one stored) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(one.Instances) == 0 {
+		s.forget(name)
+		return s.dirty
+	}
+	old, ok := s.sets[name]
+	if ok && old.Service == one.Service && old.Revision == one.Revision && sameSet(old.Instances, one.Instances) {
+		return s.dirty
+	}
+	s.sets[name], s.dirty = one, true
+	delete(s.text, name)
+	return true
+}
+
+// keep forgets all services but these.
+func (s *Store) keep(names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range s.sets {
+		if !slices.Contains(names, name) {
+			s.forget(name)
+		}
+	}
+}
+
+func (s *Store) forget(name string) {
+	if _, ok := s.sets[name]; ok {
+		delete(s.sets, name)
+		delete(s.text, name)
+		s.dirty = true
+	}
+}
+
+// flush writes the file, whole and at once, when anything was stored since the last time.
+func (s *Store) flush() error {
+	b, err := s.take()
+	if err != nil || b == nil {
+		return err
+	}
+	if err := renameio.WriteFile(s.file, b, 0o640, renameio.WithTempDir(filepath.Dir(s.file))); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.dirty = true
+		return fmt.Errorf("writing the sets that are served: %w", err)
+	}
+	return nil
+}
+
+// take returns the text of the file, or nil when there is nothing to write. Only the sets
+// that changed are encoded anew: of 10,000 instances that is most of the time it takes.
+func (s *Store) take() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.dirty {
+		return nil, nil
+	}
+	out := fmt.Appendf(nil, "{\"format\":%d,\"services\":{", storeFormat)
+	for n, name := range slices.Sorted(maps.Keys(s.sets)) {
+		if s.text[name] == nil {
+			b, err := json.Marshal(s.sets[name])
+			if err != nil {
+				return nil, fmt.Errorf("service %q: %w", name, err)
+			}
+			s.text[name] = b
+		}
+		key, err := json.Marshal(name)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(append(append(out, '\n'), key...), ':'), s.text[name]...)
+	}
+	s.dirty = false
+	return append(out, "\n}}\n"...), nil
+}
