@@ -167,9 +167,8 @@ func line(b []byte) string {
 	if runes := []rune(s); len(runes) > 200 {
 		s, more = string(runes[:200]), true
 	}
-	s = strings.TrimSpace(s)
-	if more {
-		s += " ..."
+	if s = strings.TrimSpace(s); more {
+		s = strings.TrimSpace(s + " ...")
 	}
 	return s
 }
