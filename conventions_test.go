@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 		"github.com/hashicorp/terraform-plugin-go", "github.com/hashicorp/terraform-plugin-log"},
 	"watcher/config": {"strictyaml", "go.yaml.in/yaml/v3"},
 	"watcher": {"watcher/config", "golang.org/x/sync", "github.com/google/renameio/v2", "github.com/prometheus/client_golang",
-		"github.com/coreos/go-systemd/v22/daemon"},
+		"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/net/netutil"},
 	"watcher/watchertest":           {"watcher", "watcher/config"},
 	"cmd/zkagent":                   {"bootstrap/agent"},
 	"cmd/terraform-provider-zkboot": {"provider", "bootstrap", "bootstrap/agent", "bootstrap/ssh", "bootstrap/zookeeper", "github.com/hashicorp/terraform-plugin-framework"},
