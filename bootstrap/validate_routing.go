@@ -1,38 +1,44 @@
 package bootstrap
 
 import (
-	"fmt"
-	"maps"
 	"net/url"
 	"slices"
+	"strings"
+
+	"github.com/zkboot/zkboot/watcher/config"
 )
 
-// validateRouting checks registries, services and sidecars: that each refers to what
-// exists, and that no two routes of a host bind to one address.
+// validateRouting checks registries, services and sidecars. What zkwatch is told is judged
+// by zkwatch's own rules, on the configuration that each host would get.
 func (s *Spec) validateRouting(r *Report) {
-	for _, name := range slices.Sorted(maps.Keys(s.Registries)) {
+	for _, name := range sortedKeys(s.Registries) {
 		s.validateRegistry(r, Path("registries").Key(name), name)
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.Services)) {
-		v, p := s.Services[name], Path("services").Key(name)
-		validName(r, p, name)
-		if _, ok := s.Registries[v.Registry]; !ok {
-			r.Errorf(p.Field("registry"), "there is no registry %q under registries", v.Registry)
-		}
-		oneOf(r, p.Field("format"), v.Format, "plain", "nerve")
+	for _, name := range sortedKeys(s.Services) {
+		s.validateService(r, Path("services").Key(name), name)
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.Sidecars)) {
-		p := Path("sidecars").Key(name)
+	site := config.Config{Host: "site", Registries: s.watcherRegistries(), Services: s.watcherServices(), Board: config.Board{Registry: "none"}}
+	said := map[config.Finding]bool{}
+	for _, f := range site.Validate() {
+		s.adopt(r, "", f)
+		said[f] = true
+	}
+	for _, name := range sortedKeys(s.Sidecars) {
+		p, c := Path("sidecars").Key(name), s.WatcherConfig(name)
 		if _, ok := s.Hosts[name]; !ok {
 			r.Errorf(p, "there is no host %q under hosts", name)
+			c.Address = "unknown" // so that registrations are not said to lack an address
 		}
-		s.validateRoutes(r, p.Field("routes"), s.Sidecars[name].Routes)
-		s.validateRegistrations(r, p.Field("register"), s.Sidecars[name].Register)
+		for _, f := range c.Validate() {
+			if !said[f] {
+				s.adopt(r, p, f)
+			}
+			said[f] = strings.HasPrefix(f.Path, "services") // one for all hosts
+		}
 	}
 }
 
 func (s *Spec) validateRegistry(r *Report, p Path, name string) {
-	validName(r, p, name)
 	g := s.Registries[name]
 	set := 0
 	for _, is := range []bool{g.Ensemble, g.ZooKeeper != nil, g.Etcd != nil, g.Consul != nil} {
@@ -46,11 +52,6 @@ func (s *Spec) validateRegistry(r *Report, p Path, name string) {
 	if g.Ensemble && s.Ensemble == nil {
 		r.Errorf(p.Field("ensemble"), "this spec has no ensemble")
 	}
-	if g.ZooKeeper != nil {
-		for i, a := range g.ZooKeeper.Servers {
-			validHostPort(r, p.Field("zookeeper").Field("servers").Index(i), a)
-		}
-	}
 	if g.Etcd != nil {
 		for i, e := range g.Etcd.Endpoints {
 			if u, err := url.Parse(e); err != nil || u.Host == "" {
@@ -63,55 +64,51 @@ func (s *Spec) validateRegistry(r *Report, p Path, name string) {
 	}
 }
 
-func (s *Spec) validateRoutes(r *Report, p Path, routes map[string]Route) {
-	bound := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(routes)) {
-		v, p := routes[name], p.Key(name)
-		validName(r, p, name)
-		s.knownService(r, p.Field("service"), v.Service)
-		validHostPort(r, p.Field("bind"), v.Bind)
-		if other, dup := bound[v.Bind]; dup {
-			r.Errorf(p.Field("bind"), "%s is already bound by route %s", v.Bind, other)
-		}
-		bound[v.Bind] = name
-		oneOf(r, p.Field("mode"), v.Mode, "http", "tcp")
-		validCounts(r, p.Field("check"), v.Check.Rise, v.Check.Fall)
+// validateService checks what zkwatch would not see: it is given no service that is in a
+// registry of a kind that it cannot watch.
+func (s *Spec) validateService(r *Report, p Path, name string) {
+	v := s.Services[name]
+	g, known := s.Registries[v.Registry]
+	if !known {
+		r.Errorf(p.Field("registry"), "there is no registry %q under registries", v.Registry)
+		return
+	}
+	if _, ok := s.watcherRegistry(g); ok {
+		return
+	}
+	usesIt := func(host string) bool { return slices.Contains(s.Sidecars[host].services(), name) }
+	if hosts := sortedKeys(s.Sidecars); slices.ContainsFunc(hosts, usesIt) && (g.Etcd != nil || g.Consul != nil) {
+		r.Errorf(p.Field("registry"), "registry %s is not supported by sidecars yet: want one with ensemble or zookeeper", v.Registry)
 	}
 }
 
-func (s *Spec) validateRegistrations(r *Report, p Path, regs map[string]Registration) {
-	for _, name := range slices.Sorted(maps.Keys(regs)) {
-		v, p := regs[name], p.Key(name)
-		validName(r, p, name)
-		s.knownService(r, p.Field("service"), v.Service)
-		validPort(r, p.Field("port"), v.Port)
-		c := v.Check
-		kinds := 0
-		for _, is := range []bool{c.HTTP != "", c.TCP != "", len(c.Exec) > 0} {
-			if is {
-				kinds++
+// adopt adds what zkwatch says of the sidecar at p, or of the site, to the place in the
+// spec that it came from. Nothing is said of what is made from other parts of the spec
+// (the host's name and address, the servers of its ensemble, whether a registry can be
+// used): whatever is wrong with that is reported there.
+func (s *Spec) adopt(r *Report, p Path, f config.Finding) {
+	at := Path(f.Path)
+	entry, top := at, at // such as services["x"], services
+	for top.Parent() != "" {
+		entry, top = top, top.Parent()
+	}
+	switch top {
+	case "host", "address":
+		return
+	case "registries":
+		for name, g := range s.Registries {
+			if g.Ensemble && entry == top.Key(name) && at != entry {
+				return
 			}
 		}
-		if kinds != 1 {
-			r.Errorf(p.Field("check"), "want exactly one of http, tcp and exec: an instance is announced only while its check passes")
+	case "services":
+		if at == entry.Field("registry") {
+			return
 		}
-		validCounts(r, p.Field("check"), c.Rise, c.Fall)
+	case "haproxy":
+		at = p + Path(strings.TrimPrefix(f.Path, "haproxy"))
+	default:
+		at = p.Field(f.Path)
 	}
-}
-
-func (s *Spec) knownService(r *Report, p Path, name string) {
-	if _, ok := s.Services[name]; !ok {
-		r.Errorf(p, "there is no service %q under services", name)
-	}
-}
-
-func validCounts(r *Report, p Path, rise, fall int) {
-	for _, c := range []struct {
-		name string
-		n    int
-	}{{"rise", rise}, {"fall", fall}} {
-		if c.n < 0 || c.n > 100 {
-			r.Errorf(p.Field(c.name), "want a count from 1 to 100, found %s", fmt.Sprint(c.n))
-		}
-	}
+	r.Errorf(at, "%s", f.Text)
 }

@@ -40,7 +40,8 @@ func (c *Config) check(k checker) {
 		k := k.field("services").key(name)
 		k.name(name)
 		c.Services[name].check(k, c.Registries)
-		if s, b := c.Services[name], c.Board; s.Registry == b.Registry && (within(s.Path, b.Path) || within(b.Path, s.Path)) {
+		s, b := c.Services[name], c.Board
+		if s.Registry == b.Registry && znodePath(s.Path) == nil && (within(s.Path, b.Path) || within(b.Path, s.Path)) {
 			k.field("path").errorf("%s overlaps with %s, where hosts post what they have applied (board.path)", s.Path, b.Path)
 		}
 	}
