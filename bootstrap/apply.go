@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/zkboot/zkboot/verify"
 )
@@ -66,12 +67,39 @@ func (e *Engine) Apply(ctx context.Context, p *Plan) Report {
 func (e *Engine) lock(ctx context.Context, hosts Hosts) Report {
 	var report Report
 	for _, name := range hosts.Names() {
-		if err := hosts[name].Lock(ctx, e.Who); err != nil {
+		if err := e.lockHost(ctx, name, hosts[name]); err != nil {
 			report.HostError(name, "lock", err)
 			return report
 		}
 	}
 	return report
+}
+
+// lockPoll is how often a lock that is taken is tried again.
+const lockPoll = time.Second
+
+// lockHost takes the lock of a host, and waits for it as long as LockPatience allows.
+func (e *Engine) lockHost(ctx context.Context, name string, h Host) error {
+	err := h.Lock(ctx, e.Who)
+	if e.LockPatience <= 0 || !errors.Is(err, ErrLocked) {
+		return err
+	}
+	e.Emit(Event{Kind: EventNote, Host: name, Step: "waiting for the lock: " + err.Error()})
+	patience := time.NewTimer(e.LockPatience)
+	defer patience.Stop()
+	tick := time.NewTicker(lockPoll)
+	defer tick.Stop()
+	for errors.Is(err, ErrLocked) {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-patience.C:
+			return fmt.Errorf("%w; waited %s for it", err, e.LockPatience)
+		case <-tick.C:
+		}
+		err = h.Lock(ctx, e.Who)
+	}
+	return err
 }
 
 // unchanged looks again, now under the lock, and refuses when a host is no longer what the

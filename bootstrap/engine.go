@@ -28,6 +28,9 @@ type Engine struct {
 	// Patience bounds how long Plan waits for the first boot of a host (cloud-init) to end
 	// before it plans a change; 0 means 10 minutes.
 	Patience time.Duration
+	// LockPatience bounds how long Apply waits for a lock that another run holds; 0 means that
+	// it does not wait.
+	LockPatience time.Duration
 	// Who is told to whoever finds the lock taken, such as "user@machine".
 	Who string
 

@@ -33,7 +33,8 @@ type Role interface {
 type Desired struct {
 	Resources []Resource
 	From      map[ID]Path // where in the spec a resource comes from
-	// Needs is what the role asks of the machine; the hardware gate judges it.
+	// Needs is what the role asks of the machine; the hardware gate judges it where there is
+	// a SyncDir.
 	Needs verify.HostNeeds
 	// SyncDir is the directory whose fsync latency the role lives by, "" when none.
 	SyncDir string

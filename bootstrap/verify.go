@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,7 +48,13 @@ func (e *Engine) Verify(ctx context.Context, s *Spec, o verify.Options) (*verify
 	if !o.DiskOnly {
 		out.Pairs = pairs(s, judged, t)
 		for _, role := range e.Roles {
-			out.Ensemble.Checks = append(out.Ensemble.Checks, role.Prove(ctx, s, now, hosts)...)
+			for _, c := range role.Prove(ctx, s, now, hosts) {
+				to := &out.Checks
+				if strings.HasPrefix(c.ID, "ensemble.") {
+					to = &out.Ensemble.Checks
+				}
+				*to = append(*to, c)
+			}
 		}
 	}
 	out.Conclude()
@@ -113,7 +120,7 @@ func (v *hostVerifier) run(ctx context.Context) {
 	}
 	checks := []verify.Check{{ID: "host.reachable", Verdict: verify.Pass, Text: "answers"}}
 	for _, c := range v.all {
-		if d, ok := c.want[v.name]; ok {
+		if d, ok := c.want[v.name]; ok && d.SyncDir != "" { // as the gate: what lives by the hardware
 			checks = append(checks, verify.JudgeHost(v.seen.Facts, d.Needs, v.limits)...)
 		}
 	}

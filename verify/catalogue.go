@@ -77,6 +77,9 @@ var catalogue = [...]CheckInfo{
 	{"ensemble.disk_errors", "no slow or failed sync since the member started", unitCount, false, "ZOOKEEPER-4882; fsync_threshold_exceed_count", "wipe and replace a member whose disk failed; do not just restart it"},
 	{"ensemble.errors", "no unrecoverable error", unitCount, false, "unrecoverable_error_count", hintMember},
 	{"ensemble.limits", "file descriptors to spare", unitPct, false, "open_file_descriptor_count, max_file_descriptor_count", "raise LimitNOFILE, and look for clients that leak connections"},
+	{"sidecar.running", "HAProxy and zkwatch run, and zkwatch answers", "", false, sourceJudgement, "journalctl -u zkwatch -u haproxy on that host"},
+	{"sidecar.applied", "every host serves what the registry last said", "", false, sourceJudgement, "zkwatch explain SERVICE on that host"},
+	{"sidecar.registered", "what passes its check is announced", "", false, sourceJudgement, "zkwatch status on that host"},
 }
 
 // Checks returns all checks there are, in the order of reports. An id, once

@@ -17,6 +17,6 @@
 //
 // The package changes nothing but its own unlinked probe file, knows no SSH, no
 // ensemble and no spec, and imports nothing of this module. Checks whose id
-// starts with "ensemble." are named here, so that all ids stand in one table
-// ([Checks]), and are judged by the ZooKeeper role.
+// starts with "ensemble." or "sidecar." are named here, so that all ids stand in
+// one table ([Checks]), and are judged by the roles.
 package verify
