@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 		"github.com/coreos/go-systemd/v22/unit", "github.com/moby/sys/mountinfo", "github.com/klauspost/compress", "golang.org/x/sync", "golang.org/x/sys"},
 	"bootstrap/ssh": {"bootstrap", "bootstrap/agent", "golang.org/x/crypto", "github.com/pkg/sftp", "github.com/kevinburke/ssh_config",
 		"github.com/skeema/knownhosts", "github.com/google/renameio/v2", "github.com/klauspost/compress", "golang.org/x/sync", "golang.org/x/sys"},
+	"bootstrap/sidecar":   {"bootstrap", "sysctl", "verify", "watcher/config"},
 	"bootstrap/zookeeper": {"bootstrap", "sysctl", "verify", "github.com/go-zookeeper/zk", "golang.org/x/sync"},
 	"bootstrap/lab": {"golang.org/x/crypto", "golang.org/x/sys", "golang.org/x/sync", "github.com/google/renameio/v2",
 		"github.com/vishvananda/netlink", "github.com/google/nftables", "github.com/moby/sys/mountinfo", "go.yaml.in/yaml/v3"},
