@@ -47,6 +47,9 @@ UseDNS no
 SSHD
 
 chroot "$tree" systemctl --quiet enable systemd-networkd.service ssh.service
+# The service of application hosts, which turn it on. Its default site would take port 80.
+chroot "$tree" systemctl --quiet disable nginx.service
+rm -f "$tree/etc/nginx/sites-enabled/default"
 # Timers that take the apt lock or the disk at odd moments, and a console nobody looks at.
 chroot "$tree" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer \
 	dpkg-db-backup.timer e2scrub_all.timer fstrim.timer console-getty.service \

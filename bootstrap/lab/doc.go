@@ -13,5 +13,6 @@
 //
 // The package refuses to be a container runtime: kernel settings such as vm.* belong to the
 // machine, resource limits are not enforced, and nothing here is a security boundary. It
-// knows nothing of ZooKeeper beyond where its data lies and the spec it writes.
+// knows nothing of ZooKeeper and of sidecars beyond where the data lies, a service on
+// application hosts (nginx, port 8080) and the spec it writes.
 package lab

@@ -67,12 +67,7 @@ func populate(dir string, rec *record, host string, clientKey []byte) error {
 	rand.Read(id)
 	// A value per line: what differs from host to host, and nothing else. The .network file
 	// must sort before systemd's own 80-container-host0.network.
-	files := []struct {
-		path string
-		data string
-		mode fs.FileMode
-		uid  int
-	}{
+	files := []upperFile{
 		{"etc/hostname", host + "\n", 0o644, 0},
 		{"etc/hosts", fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n%s %s\n", rec.address(host), host), 0o644, 0},
 		{"etc/machine-id", hex.EncodeToString(id) + "\n", 0o444, 0},
@@ -82,14 +77,50 @@ func populate(dir string, rec *record, host string, clientKey []byte) error {
 		{"etc/ssh/ssh_host_ed25519_key.pub", string(public), 0o644, 0},
 		{"home/" + login + "/.ssh/authorized_keys", string(clientKey), 0o600, loginUID},
 	}
+	if isApp(host) {
+		files = append(files, upperFile{"etc/nginx/conf.d/zkboot-lab.conf", serviceConf, 0o644, 0})
+	}
 	for _, f := range files {
 		if err := writeOwned(filepath.Join(dir, "upper"), f.path, []byte(f.data), f.mode, f.uid); err != nil {
+			return err
+		}
+	}
+	if isApp(host) {
+		// As `systemctl enable` would.
+		wants := filepath.Join(dir, "upper/etc/systemd/system/multi-user.target.wants")
+		if err := mkdirs(dir, "upper/etc/systemd/system/multi-user.target.wants"); err != nil {
+			return err
+		}
+		if err := os.Symlink("/lib/systemd/system/nginx.service", filepath.Join(wants, "nginx.service")); err != nil {
 			return err
 		}
 	}
 	// The overlay shows the mode of the upper directory, not of the tree's.
 	return os.Chmod(filepath.Join(dir, "upper/home", login, ".ssh"), 0o700)
 }
+
+// upperFile is a file in which a host differs from the tree.
+type upperFile struct {
+	path string
+	data string
+	mode fs.FileMode
+	uid  int
+}
+
+// servicePort is where the service of an application host listens, on every address: the
+// private one may not be there yet when it starts.
+const servicePort = 8080
+
+// serviceConf is the service: a host answers with its name.
+var serviceConf = fmt.Sprintf(`# Written by zkboot lab.
+server {
+	listen %d;
+	default_type text/plain;
+	access_log off;
+	location = /health { return 200 "ok\n"; }
+	location / { return 200 "$hostname\n"; }
+}
+`, servicePort)
 
 // mkdirs makes root/path with mode 0755 all the way, whatever the umask: a host shows the
 // modes of its upper directory, and nobody but root lives behind an /etc of 0700.

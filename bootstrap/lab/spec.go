@@ -3,6 +3,7 @@ package lab
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -10,11 +11,14 @@ import (
 // spec is the part of a zkboot.yaml that a lab fills in. Names are those of the spec; the
 // types are the lab's own so that hosts can be made without the engine.
 type spec struct {
-	Name     string              `yaml:"name"`
-	SSH      specSSH             `yaml:"ssh"`
-	Hardware specHardware        `yaml:"hardware,flow"`
-	Hosts    map[string]specHost `yaml:"hosts"`
-	Ensemble *specEnsemble       `yaml:"ensemble,omitempty"`
+	Name       string                  `yaml:"name"`
+	SSH        specSSH                 `yaml:"ssh"`
+	Hardware   specHardware            `yaml:"hardware,flow"`
+	Hosts      map[string]specHost     `yaml:"hosts"`
+	Ensemble   *specEnsemble           `yaml:"ensemble,omitempty"`
+	Registries map[string]specRegistry `yaml:"registries,omitempty"`
+	Services   map[string]specService  `yaml:"services,omitempty"`
+	Sidecars   map[string]specSidecar  `yaml:"sidecars,omitempty"`
 }
 
 type specSSH struct {
@@ -42,12 +46,71 @@ type specMember struct {
 	ID int `yaml:"id"`
 }
 
+type specRegistry struct {
+	Ensemble bool `yaml:"ensemble"`
+}
+
+type specService struct {
+	Registry string `yaml:"registry"`
+	Path     string `yaml:"path"`
+}
+
+type specSidecar struct {
+	Routes   map[string]specRoute    `yaml:"routes"`
+	Register map[string]specRegister `yaml:"register"`
+}
+
+type specRoute struct {
+	Service string    `yaml:"service"`
+	Bind    string    `yaml:"bind"`
+	Check   specCheck `yaml:"check"`
+}
+
+type specRegister struct {
+	Service string    `yaml:"service"`
+	Port    int       `yaml:"port"`
+	Check   specCheck `yaml:"check"`
+}
+
+type specCheck struct {
+	HTTP     string `yaml:"http"`
+	Inter    string `yaml:"inter,omitempty"`
+	Interval string `yaml:"interval,omitempty"`
+	Rise     int    `yaml:"rise"`
+	Fall     int    `yaml:"fall"`
+}
+
 // acceptedIssues are the refused known issues that concern what Debian 12 ships.
 var acceptedIssues = []string{"ZOOKEEPER-4785"}
 
 const acceptComment = `Debian 12 ships ZooKeeper 3.8.0. ZOOKEEPER-4785 (fixed in 3.8.5 and 3.9.2) can lose
 transactions while a follower syncs, so zkboot refuses it unless it is named here. A lab
 holds nothing worth keeping and shows the distribution as it is; elsewhere use source.tarball.`
+
+const sidecarComment = `Every application host runs one instance of inventory (nginx, port 8080), announces it
+while its check passes, and reaches all instances at 127.0.0.1:3000.`
+
+// inventory is the service of the lab's application hosts.
+const inventory = "inventory"
+
+// addSidecars fills in a sidecar for every application host.
+func (s *spec) addSidecars(rec *record) {
+	s.Registries = map[string]specRegistry{"main": {Ensemble: true}}
+	s.Services = map[string]specService{inventory: {Registry: "main", Path: "/services/inventory/instances"}}
+	s.Sidecars = map[string]specSidecar{}
+	for _, name := range rec.hostNames() {
+		if !isApp(name) {
+			continue
+		}
+		health := fmt.Sprintf("http://%s/health", netip.AddrPortFrom(rec.address(name), servicePort))
+		s.Sidecars[name] = specSidecar{
+			Routes: map[string]specRoute{inventory: {Service: inventory, Bind: "127.0.0.1:3000",
+				Check: specCheck{HTTP: "GET /health", Inter: "2s", Rise: 2, Fall: 3}}},
+			Register: map[string]specRegister{inventory: {Service: inventory, Port: servicePort,
+				Check: specCheck{HTTP: health, Interval: "1s", Rise: 2, Fall: 3}}},
+		}
+	}
+}
 
 // renderSpec renders the zkboot.yaml of a lab, ready to apply. Paths in it are relative to
 // the file.
@@ -72,6 +135,9 @@ func renderSpec(rec *record) ([]byte, error) {
 			s.Ensemble.Members[fmt.Sprintf("zk%d", i+1)] = specMember{ID: i + 1}
 		}
 	}
+	if rec.ZooKeeper > 0 && rec.Apps > 0 {
+		s.addSidecars(rec)
+	}
 	var doc yaml.Node
 	if err := doc.Encode(s); err != nil {
 		return nil, err
@@ -80,6 +146,14 @@ func renderSpec(rec *record) ([]byte, error) {
 	comment(&doc, acceptComment, "ensemble", "accept_known_issues")
 	oneLineEach(&doc, "hosts")
 	oneLineEach(&doc, "ensemble", "members")
+	comment(&doc, sidecarComment, "sidecars")
+	for _, at := range [][]string{{"registries"}, {"services"}} {
+		oneLineEach(&doc, at...)
+	}
+	for name := range s.Sidecars {
+		oneLineEach(&doc, "sidecars", name, "routes")
+		oneLineEach(&doc, "sidecars", name, "register")
+	}
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/renameio/v2"
 )
@@ -63,6 +64,9 @@ func (r *record) hostNames() []string {
 	}
 	return names
 }
+
+// isApp reports whether a host of that name is an application host.
+func isApp(host string) bool { return strings.HasPrefix(host, "app") }
 
 // address derives the address of a host from its name; names come from hostNames.
 func (r *record) address(host string) netip.Addr {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +25,7 @@ func (a *app) labCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.labUpCommand(), a.labDownCommand(), a.labListCommand(), a.labSSHCommand())
+	cmd.AddCommand(a.labUpCommand(), a.labDownCommand(), a.labListCommand(), a.labSSHCommand(), a.labTrafficCommand())
 	return cmd
 }
 
@@ -137,6 +138,44 @@ func (a *app) labSSHCommand() *cobra.Command {
 		},
 	}
 	labName(cmd, &name)
+	return cmd
+}
+
+// labTrafficCommand is for the demo and not shown: what it counts is worth nothing elsewhere.
+func (a *app) labTrafficCommand() *cobra.Command {
+	var name string
+	var load lab.Load
+	cmd := &cobra.Command{
+		Use:    "traffic HOST URL",
+		Short:  "Send GET requests from inside a host, and count those that fail",
+		Args:   cobra.ExactArgs(2),
+		Hidden: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := lab.Open(name)
+			if err != nil {
+				return err
+			}
+			h, err := l.Host(args[0])
+			if err != nil {
+				return err
+			}
+			load.URL = args[1]
+			r, err := h.Traffic(cmd.Context(), load)
+			if err != nil {
+				return err
+			}
+			if _, err := fmt.Fprintln(a.stdout, r); err != nil {
+				return err
+			}
+			if r.Failed > 0 || r.Requests == 0 {
+				return said(codeFailed)
+			}
+			return nil
+		},
+	}
+	labName(cmd, &name)
+	cmd.Flags().DurationVar(&load.For, "for", 10*time.Second, "how long")
+	cmd.Flags().IntVar(&load.Rate, "rate", 200, "requests a second")
 	return cmd
 }
 
