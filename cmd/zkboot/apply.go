@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zkboot/zkboot/bootstrap"
-	"github.com/zkboot/zkboot/bootstrap/zookeeper"
 )
 
 func (a *app) applyCommand() *cobra.Command {
@@ -167,8 +166,9 @@ func (s *session) conclude(ctx context.Context, p *bootstrap.Plan, took time.Dur
 		text += fate(p) + "\n"
 	}
 	err := s.print(func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
-	if err != nil || p.Intent.Verb == bootstrap.VerbDestroy || p.Spec.Ensemble == nil {
+	if err != nil || p.Intent.Verb == bootstrap.VerbDestroy || p.Spec.Ensemble == nil && len(p.Spec.Sidecars) == 0 {
 		return err
 	}
-	return s.print(zookeeper.Status(s.spec, s.engine.LastSeen()).WriteText)
+	open, _ := s.engine.Hosts(ctx, s.spec) // all are open: the proof has just spoken to each
+	return s.print(statusOf(ctx, s.spec, s.engine.LastSeen(), open).WriteText)
 }

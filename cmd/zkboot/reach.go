@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zkboot/zkboot/bootstrap"
+	"github.com/zkboot/zkboot/bootstrap/sidecar"
 	"github.com/zkboot/zkboot/bootstrap/ssh"
 )
 
@@ -35,6 +36,7 @@ func (s *session) overSSH() opener {
 			Patience:     cmp.Or(time.Duration(cmp.Or(spec.Hosts[host].SSH.Patience, spec.SSH.Patience)), s.patience),
 			Keys:         keys,
 			SudoPassword: ask.sudoPassword,
+			Embedded:     sidecar.Opener(sidecar.Embedded()),
 			Progress: func(host, note string) {
 				// The columns name the host already.
 				s.engine.Emit(bootstrap.Event{Kind: bootstrap.EventNote, Host: host, Step: strings.TrimPrefix(note, host+": ")})

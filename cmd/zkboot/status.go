@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 
 	"github.com/spf13/cobra"
 
+	"github.com/zkboot/zkboot/bootstrap"
+	"github.com/zkboot/zkboot/bootstrap/sidecar"
 	"github.com/zkboot/zkboot/bootstrap/zookeeper"
 )
 
@@ -12,10 +16,12 @@ func (a *app) statusCommand() *cobra.Command {
 	var file, mode string
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show how the members stand right now",
-		Long: `status looks at every member once. A host that cannot be reached is a row with the reason.
+		Short: "Show how the members and the sidecars stand right now",
+		Long: `status looks at every member and asks the zkwatch of every sidecar, once. A host that cannot
+be reached is a row with the reason. For each service it tells whether every host that routes
+to it has applied what the registry last said.
 
-It exits with 0 when a majority serves, and with 3 otherwise.`,
+It exits with 0 when a majority serves and every sidecar is up to date, and with 3 otherwise.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(mode); err != nil {
@@ -26,8 +32,10 @@ It exits with 0 when a majority serves, and with 3 otherwise.`,
 				return err
 			}
 			defer s.close(cmd.Context())
-			status, err := s.status(cmd.Context())
-			if err != nil {
+			now, hosts := s.engine.Look(cmd.Context(), s.spec)
+			status := statusOf(cmd.Context(), s.spec, now, hosts)
+			// What a cancelled look saw would read as members that are down.
+			if err := cmd.Context().Err(); err != nil {
 				return err
 			}
 			write := status.WriteText
@@ -37,7 +45,7 @@ It exits with 0 when a majority serves, and with 3 otherwise.`,
 			if err := s.print(write); err != nil {
 				return err
 			}
-			if !status.Quorum {
+			if !status.good() {
 				return said(codeUnfit)
 			}
 			return nil
@@ -48,9 +56,44 @@ It exits with 0 when a majority serves, and with 3 otherwise.`,
 	return cmd
 }
 
-// status looks at the members. What a cancelled look saw would read as members that are
-// down, so it is an error.
-func (s *session) status(ctx context.Context) (zookeeper.StatusReport, error) {
-	now, _ := s.engine.Look(ctx, s.spec)
-	return zookeeper.Status(s.spec, now), ctx.Err()
+// siteStatus is what `zkboot status` tells; its JSON is a contract with scripts.
+type siteStatus struct {
+	zookeeper.StatusReport
+	Sidecars *sidecar.StatusReport `json:"sidecars,omitempty"`
+
+	spec *bootstrap.Spec
+}
+
+// statusOf joins what was seen of the members with what the sidecars say now.
+func statusOf(ctx context.Context, s *bootstrap.Spec, now bootstrap.Site, hosts bootstrap.Hosts) siteStatus {
+	out := siteStatus{StatusReport: zookeeper.Status(s, now), spec: s}
+	if len(s.Sidecars) > 0 {
+		r := sidecar.Status(ctx, s, hosts)
+		out.Sidecars = &r
+	}
+	return out
+}
+
+func (s siteStatus) good() bool {
+	return (s.Quorum || s.spec.Ensemble == nil && s.Sidecars != nil) && (s.Sidecars == nil || s.Sidecars.Whole())
+}
+
+// WriteText writes the parts that the spec has as tables for a person.
+func (s siteStatus) WriteText(w io.Writer) error {
+	if s.spec.Ensemble != nil || s.Sidecars == nil {
+		if err := s.StatusReport.WriteText(w); err != nil || s.Sidecars == nil {
+			return err
+		}
+		if _, err := io.WriteString(w, "\n"); err != nil {
+			return err
+		}
+	}
+	return s.Sidecars.WriteText(w)
+}
+
+// WriteJSON writes all of it as JSON.
+func (s siteStatus) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(s)
 }
