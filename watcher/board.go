@@ -21,7 +21,7 @@ type noticeboard struct {
 	earliest time.Time // of the next post
 	dirty    time.Time // when what changed may be posted; zero: nothing changed
 	busy     bool
-	failed   string
+	failed   bool // the last post
 
 	draining map[string]*service // services with instances that drain, as the proxy serves them
 	counts   map[InstanceKey]int // of their connections, as of the last count
@@ -127,14 +127,14 @@ func (l *loop) post(ctx context.Context, now time.Time) {
 func (l *loop) postedNotice(notice Notice, err error, now time.Time) {
 	l.board.busy = false
 	if err == nil {
-		l.board.posted, l.board.failed = &notice, ""
-		return
+		l.board.posted = &notice
+	} else {
+		l.board.changed(now)
+		if !l.board.failed {
+			l.d.Log.Warn("what this host serves could not be posted; it is tried again", "error", err)
+		}
 	}
-	l.board.changed(now)
-	if l.board.failed != err.Error() {
-		l.board.failed = err.Error()
-		l.d.Log.Warn("what this host serves could not be posted; it is tried again", "error", err)
-	}
+	l.board.failed = err != nil
 }
 
 // notice says what this host serves.

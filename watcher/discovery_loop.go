@@ -28,11 +28,12 @@ type loop struct {
 
 	storeAt   time.Time // zero: nothing to write
 	storeBusy bool
-	storeErr  string // the last, so that a full disk is one line in the log
 
 	board noticeboard
 
-	applyErr, auditErr string // the last ones, likewise
+	// What failed the last time is told once, when it begins: a broken proxy or a full disk
+	// may stay so for long, and the journal is short.
+	applyFails, auditFails, storeFails bool
 }
 
 func newLoop(d *Discovery) *loop {
@@ -212,11 +213,11 @@ func (l *loop) applied(batch []*service, out Outcome, err error, began, now time
 	text := ""
 	if err != nil {
 		text = err.Error()
+		if !l.applyFails {
+			l.d.Log.Error("the sink refused a batch; it is tried again", "services", len(batch), "error", err)
+		}
 	}
-	if text != l.applyErr && text != "" {
-		l.d.Log.Error("the sink refused a batch; it is tried again", "services", len(batch), "error", err)
-	}
-	l.applyErr = text
+	l.applyFails = err != nil
 	for _, s := range batch {
 		s.sentOut(out.Pending, err, now)
 		l.touch(s, now)
@@ -226,7 +227,7 @@ func (l *loop) applied(batch []*service, out Outcome, err error, began, now time
 		} else {
 			delete(l.owed, s.name)
 		}
-		if s.out.failures < 2 { // the journal is short, and a broken proxy may be broken for long
+		if s.out.failures < 2 {
 			l.d.Journal.Add(Entry{At: now, Service: s.name, Event: s.out.event, Rule: s.out.rule, Took: now.Sub(began), Error: text,
 				Actions: ofService(out, s.name, len(batch) == 1)})
 		}
@@ -276,16 +277,14 @@ func (l *loop) audit(ctx context.Context, began time.Time) {
 func (l *loop) audited(out Outcome, err error, began, now time.Time) {
 	l.sinkBusy = false
 	text := ""
-	if err != nil {
+	if err != nil && !l.auditFails {
 		text = err.Error()
-	}
-	if len(out.Actions) > 0 || text != l.auditErr && text != "" {
-		l.d.Journal.Add(Entry{At: now, Event: "audit", Actions: out.Actions, Took: now.Sub(began), Error: text})
-	}
-	if text != l.auditErr && text != "" {
 		l.d.Log.Error("the audit of the sink failed", "error", err)
 	}
-	l.auditErr = text
+	l.auditFails = err != nil
+	if len(out.Actions) > 0 || text != "" {
+		l.d.Journal.Add(Entry{At: now, Event: "audit", Actions: out.Actions, Took: now.Sub(began), Error: text})
+	}
 	if err == nil {
 		l.settleOwed(out, now)
 	}
@@ -315,14 +314,12 @@ func (l *loop) write(now time.Time) {
 }
 
 func (l *loop) stored(err error, now time.Time) {
-	text := ""
 	if err != nil {
-		text = err.Error()
 		l.storeAt = now.Add(storePause)
+		if !l.storeFails {
+			l.d.Log.Warn("what is served is not stored; a restart without a registry would serve an older set", "error", err)
+			l.d.Journal.Add(Entry{At: now, Event: "store", Error: err.Error()})
+		}
 	}
-	if text != l.storeErr && text != "" {
-		l.d.Log.Warn("what is served is not stored; a restart without a registry would serve an older set", "error", err)
-		l.d.Journal.Add(Entry{At: now, Event: "store", Error: text})
-	}
-	l.storeErr = text
+	l.storeFails = err != nil
 }

@@ -62,7 +62,7 @@ func OpenStore(dir string) (*Store, error) {
 			return nil, fmt.Errorf("removing what an interrupted write left: %w", err)
 		}
 	}
-	s := &Store{file: filepath.Join(dir, "sets.json"), sets: map[string]stored{}, text: map[string]json.RawMessage{}}
+	s := newStore(filepath.Join(dir, "sets.json"))
 	if err := s.read(); err != nil {
 		s.notice = fmt.Sprintf("%s: %v; it is set aside, and nothing is served before the registry answers", s.file, err)
 		if err := os.Rename(s.file, s.file+".broken"); err != nil {
@@ -74,6 +74,13 @@ func OpenStore(dir string) (*Store, error) {
 	return s, nil
 }
 
+func newStore(file string) *Store {
+	return &Store{file: file, sets: map[string]stored{}, text: map[string]json.RawMessage{}}
+}
+
+// dir is where it keeps its file.
+func (s *Store) dir() string { return filepath.Dir(s.file) }
+
 func (s *Store) read() error {
 	b, err := os.ReadFile(s.file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -82,6 +89,10 @@ func (s *Store) read() error {
 	if err != nil {
 		return err
 	}
+	return s.parse(b)
+}
+
+func (s *Store) parse(b []byte) error {
 	var f storeFile
 	if err := json.Unmarshal(b, &f); err != nil {
 		return err
@@ -173,7 +184,7 @@ func (s *Store) flush() error {
 	if err != nil || b == nil {
 		return err
 	}
-	if err := renameio.WriteFile(s.file, b, 0o640, renameio.WithTempDir(filepath.Dir(s.file))); err != nil {
+	if err := renameio.WriteFile(s.file, b, 0o640, renameio.WithTempDir(s.dir())); err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.dirty = true
