@@ -34,7 +34,6 @@ type box struct {
 		Colour string `json:"colour"`
 	} `json:"lid"`
 	Secret string `json:"-"`
-	hidden string
 }
 
 func TestDecodeReadsEveryKind(t *testing.T) {
@@ -52,7 +51,7 @@ func TestDecodeReadsEveryKind(t *testing.T) {
 			if err != nil || len(faults) > 0 {
 				t.Fatal(err, faults)
 			}
-			if diff := cmp.Diff(want, got, cmp.AllowUnexported(box{})); diff != "" {
+			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if !doc.Has(`inner["i.n"].name`) || doc.Has(`inner["i.n"].count`) {
@@ -68,7 +67,7 @@ func TestDecodeReportsEveryFault(t *testing.T) {
 		name, src string
 		want      []string // "line:col path: part of the text"
 	}{
-		{"unknown keys", "nmae: x\ncount: 1\nsecret: y\nhidden: z", []string{`1:1 nmae: unknown key "nmae"; did you mean "name"?`, `3:1 secret: unknown key "secret"; known here: codes, count,`, `4:1 hidden: unknown key`}},
+		{"unknown keys", "nmae: x\ncount: 1\nsecret: y", []string{`1:1 nmae: unknown key "nmae"; did you mean "name"?`, `3:1 secret: unknown key "secret"; known here: codes, count,`}},
 		{"double key", "name: x\nlid:\n  colour: red\n  colour: blue", []string{`4:3 lid.colour: key "colour" is already set in line 3`}},
 		{"double entry", "tags:\n  a: x\n  a: y", []string{`3:3 tags["a"]: already set in line 2`}},
 		{"wrong kinds", "name: [x]\ncount: many\nopen: yes\npace: soon\nwords: x\ncodes: [1, x]\ntags: [x]\nlid: x", []string{

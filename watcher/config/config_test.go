@@ -62,6 +62,11 @@ func load(t testing.TB, src string) *config.Config {
 	return c
 }
 
+func loadError(src string) error {
+	_, err := config.Load("zkwatch.yaml", []byte(src))
+	return err
+}
+
 // The file says something for every setting there is, and every one of them arrives.
 func TestLoadReadsEverySetting(t *testing.T) {
 	c := load(t, full(t))

@@ -8,8 +8,8 @@ import (
 )
 
 // Finding is one thing that is wrong with a configuration: its path, such as
-// routes["inventory"].bind, what was wanted and what was found. File, Line and Col are
-// zero when the configuration did not come from a file.
+// routes["inventory"].bind, what was wanted and what was found. Line and Col are zero when
+// the file does not say anything there, File too when there is no file.
 type Finding struct {
 	Path      string
 	File      string
@@ -20,6 +20,9 @@ type Finding struct {
 // Error renders the finding on one line.
 func (f Finding) Error() string {
 	var place string
+	if f.File != "" {
+		place = f.File + ": "
+	}
 	if f.Line > 0 {
 		place = fmt.Sprintf("%s:%d:%d: ", f.File, f.Line, f.Col)
 	}

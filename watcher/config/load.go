@@ -3,7 +3,11 @@ package config
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
@@ -68,15 +72,55 @@ func (l *loading) isFaulty(p path) bool {
 
 // Marshal writes a configuration as YAML that Load reads back. The same configuration
 // makes the same bytes, so that a file that is right is never written again.
+//
+// It goes by JSON, which is YAML: what yaml 3.0.6 makes of some texts of several lines
+// (a first line that is empty or begins with a tab) it cannot read back itself.
 func Marshal(c *Config) ([]byte, error) {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(ascii(text), &root); err != nil {
+		return nil, err
+	}
+	restyle(&root)
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	if err := e.Encode(c); err != nil {
+	if err := e.Encode(&root); err != nil {
 		return nil, err
 	}
 	if err := e.Close(); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+// ascii escapes what JSON may have in its texts as it is and YAML may not.
+func ascii(text []byte) []byte {
+	var out []byte
+	for _, r := range string(text) {
+		switch {
+		case r < 0x7f:
+			out = append(out, byte(r))
+		case r <= 0xffff:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		default:
+			out = fmt.Appendf(out, `\U%08x`, r)
+		}
+	}
+	return out
+}
+
+// restyle turns JSON's braces and quotes into what people write, and leaves quotes where
+// text would otherwise become a block.
+func restyle(n *yaml.Node) {
+	n.Style = 0
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" && strings.ContainsFunc(n.Value, unicode.IsControl) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	for _, part := range n.Content {
+		restyle(part)
+	}
 }

@@ -2,20 +2,24 @@ package config
 
 // Route puts a service behind a local address.
 type Route struct {
-	Service  string     `json:"service" yaml:"service"`
-	Bind     string     `json:"bind" yaml:"bind"`                           // host:port; "*:80" for an edge listener
-	Mode     string     `json:"mode,omitempty" yaml:"mode,omitempty"`       // http (default) or tcp
-	Balance  string     `json:"balance,omitempty" yaml:"balance,omitempty"` // HAProxy balance, default roundrobin; random is refused
+	Service string `json:"service" yaml:"service"`
+	Bind    string `json:"bind" yaml:"bind"`                     // host:port; "*:80" for an edge listener
+	Mode    string `json:"mode,omitempty" yaml:"mode,omitempty"` // http (default) or tcp
+	// Balance is HAProxy's: roundrobin (default), leastconn, first, source, uri, url_param or
+	// hdr, with arguments. The last four are dynamic only with "hash-type consistent".
+	Balance  string     `json:"balance,omitempty" yaml:"balance,omitempty"`
 	Check    RouteCheck `json:"check,omitzero" yaml:"check,omitempty"`
-	Retries  *int       `json:"retries,omitempty" yaml:"retries,omitempty"`   // default 2
-	MaxConn  int        `json:"maxconn,omitempty" yaml:"maxconn,omitempty"`   // of one server; 0 for no limit, so no queue
-	Cookie   string     `json:"cookie,omitempty" yaml:"cookie,omitempty"`     // name of an inserted cookie; http only
-	Timeouts Timeouts   `json:"timeouts,omitzero" yaml:"timeouts,omitempty"`  // of this route
-	Breaker  Breaker    `json:"breaker,omitzero" yaml:"breaker,omitempty"`    // ejects a server that answers with errors
-	Tiers    *Tiers     `json:"tiers,omitempty" yaml:"tiers,omitempty"`       // prefer near instances
-	Labels   Labels     `json:"labels,omitempty" yaml:"labels,omitempty"`     // only instances that have all of these
-	Frontend []string   `json:"frontend,omitempty" yaml:"frontend,omitempty"` // raw lines, such as "acl api path_beg /api"
-	Backend  []string   `json:"backend,omitempty" yaml:"backend,omitempty"`   // raw lines of the backend section
+	Retries  *int       `json:"retries,omitempty" yaml:"retries,omitempty"`  // default 2
+	MaxConn  int        `json:"maxconn,omitempty" yaml:"maxconn,omitempty"`  // of one server; 0 for no limit, so no queue
+	Cookie   string     `json:"cookie,omitempty" yaml:"cookie,omitempty"`    // name of an inserted cookie; http only
+	Timeouts Timeouts   `json:"timeouts,omitzero" yaml:"timeouts,omitempty"` // of this route
+	Breaker  Breaker    `json:"breaker,omitzero" yaml:"breaker,omitempty"`   // ejects a server that answers with errors
+	Tiers    *Tiers     `json:"tiers,omitempty" yaml:"tiers,omitempty"`      // prefer near instances
+	Labels   Labels     `json:"labels,omitempty" yaml:"labels,omitempty"`    // only instances that have all of these
+	// Frontend and Backend are raw lines for those sections of HAProxy's file, such as "acl
+	// api path_beg /api". What they may begin with is a closed list.
+	Frontend []string `json:"frontend,omitempty" yaml:"frontend,omitempty"`
+	Backend  []string `json:"backend,omitempty" yaml:"backend,omitempty"`
 }
 
 // Labels are free words that instances carry.
@@ -23,11 +27,12 @@ type Labels map[string]string
 
 // RouteCheck is HAProxy's own check of each server.
 type RouteCheck struct {
-	HTTP   string   `json:"http,omitempty" yaml:"http,omitempty"`     // "GET /health"; empty: a TCP connect
-	Expect string   `json:"expect,omitempty" yaml:"expect,omitempty"` // http-check expect, such as "status 200"
-	Inter  Duration `json:"inter,omitempty" yaml:"inter,omitempty"`   // default 2s
-	Rise   int      `json:"rise,omitempty" yaml:"rise,omitempty"`     // default 2
-	Fall   int      `json:"fall,omitempty" yaml:"fall,omitempty"`     // default 3
+	HTTP string `json:"http,omitempty" yaml:"http,omitempty"` // "GET /health"; empty: a TCP connect
+	// Expect is what follows "http-check expect", quoted as HAProxy wants it: status 200-399.
+	Expect string   `json:"expect,omitempty" yaml:"expect,omitempty"`
+	Inter  Duration `json:"inter,omitempty" yaml:"inter,omitempty"` // default 2s
+	Rise   int      `json:"rise,omitempty" yaml:"rise,omitempty"`   // default 2
+	Fall   int      `json:"fall,omitempty" yaml:"fall,omitempty"`   // default 3
 }
 
 // Timeouts of a route, HAProxy's own words.
@@ -59,7 +64,7 @@ type Tiers struct {
 // Registration announces a local service while its check passes.
 type Registration struct {
 	Service string       `json:"service" yaml:"service"`
-	Address string       `json:"address,omitempty" yaml:"address,omitempty"` // default: the host's
+	Address string       `json:"address,omitempty" yaml:"address,omitempty"` // an IP address; default: the host's
 	Port    int          `json:"port" yaml:"port"`
 	Check   ServiceCheck `json:"check" yaml:"check"`
 	Weight  int          `json:"weight,omitempty" yaml:"weight,omitempty"` // 1 to 256, default 1
@@ -77,7 +82,7 @@ type ServiceCheck struct {
 	TCP      string   `json:"tcp,omitempty" yaml:"tcp,omitempty"`           // host:port
 	Exec     []string `json:"exec,omitempty" yaml:"exec,omitempty"`         // argv, no shell
 	Interval Duration `json:"interval,omitempty" yaml:"interval,omitempty"` // default 1s, jittered by a tenth
-	Timeout  Duration `json:"timeout,omitempty" yaml:"timeout,omitempty"`   // default the interval
+	Timeout  Duration `json:"timeout,omitempty" yaml:"timeout,omitempty"`   // at most the interval, which is the default
 	Rise     int      `json:"rise,omitempty" yaml:"rise,omitempty"`         // default 2
 	Fall     int      `json:"fall,omitempty" yaml:"fall,omitempty"`         // default 3
 }
