@@ -1,0 +1,309 @@
+package zookeeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/zkboot/zkboot/watcher"
+	"github.com/zkboot/zkboot/watcher/config"
+)
+
+// seen is what a worker read of its path.
+type seen struct {
+	exists   bool
+	stat     zk.Stat          // of the path, when it exists
+	children map[string]child // by name
+}
+
+// child is a znode below the path.
+type child struct {
+	entry
+	mzxid, czxid int64
+	watched      bool // its data was read, and a change of it will be told
+}
+
+// listing is an answer to "who is there".
+type listing struct {
+	names  []string
+	stat   zk.Stat
+	exists bool
+}
+
+// found is a snapshot, with what has to be verified before it is believed.
+type found struct {
+	watcher.Snapshot
+	unusable int // znodes that cannot be used
+}
+
+// doubtful reports that nothing is there, which is believed only after a sync.
+func (f found) doubtful() bool { return len(f.Instances) == 0 && f.unusable == 0 }
+
+// lookAgain asks the server to catch up with the leader first: an older state than was
+// seen before, or an empty one, may be that of a server that lags behind.
+func (w *worker) lookAgain(ctx context.Context, t task, start time.Time) (found, error) {
+	if _, err := read(ctx, w.c, func(r registry) (string, error) { return r.Sync(w.at.Path) }); err != nil {
+		return found{}, err
+	}
+	t.fresh = true
+	return w.look(ctx, t, start)
+}
+
+// look reads the list when it may have changed, and the data that is not known.
+func (w *worker) look(ctx context.Context, t task, start time.Time) (found, error) {
+	w.forget(t)
+	if t.list || t.fresh {
+		l, err := w.list(ctx)
+		if err != nil {
+			return found{}, err
+		}
+		w.keep(l)
+	}
+	var unread []string
+	for name, c := range w.seen.children {
+		if !c.watched {
+			unread = append(unread, name)
+		}
+	}
+	if !w.ever && len(unread) > w.c.o.Limit {
+		w.provisional(t.why, start)
+	}
+	if err := w.fetch(ctx, unread); err != nil {
+		return found{}, err
+	}
+	return w.build(t.why, start), nil
+}
+
+// forget notes what is not known any more.
+func (w *worker) forget(t task) {
+	for name, c := range w.seen.children {
+		if _, told := t.data[name]; told || t.fresh {
+			c.watched = false
+			w.seen.children[name] = c
+		}
+	}
+}
+
+// keep takes a list of children.
+func (w *worker) keep(l listing) {
+	w.seen.exists, w.seen.stat = l.exists, l.stat
+	children := make(map[string]child, len(l.names))
+	for _, name := range l.names {
+		if !ignored(w.at.Format, name) {
+			children[name] = w.seen.children[name]
+		}
+	}
+	w.seen.children = children
+}
+
+// list reads the names of the children and watches them, or a path that is not there.
+func (w *worker) list(ctx context.Context) (listing, error) {
+	path := w.at.Path
+	for {
+		l, err := read(ctx, w.c, func(r registry) (listing, error) {
+			names, stat, _, err := r.ChildrenW(path)
+			if err != nil {
+				return listing{}, err
+			}
+			return listing{names, *stat, true}, nil
+		})
+		if !errors.Is(err, zk.ErrNoNode) {
+			return l, err
+		}
+		exists, err := read(ctx, w.c, func(r registry) (bool, error) {
+			ok, _, _, err := r.ExistsW(path)
+			return ok, err
+		})
+		if err != nil || !exists {
+			return listing{}, err
+		}
+	}
+}
+
+// fetch reads the data of children and watches it, many at once. One that has gone since the
+// list was read is left out: the list's watch tells of it.
+func (w *worker) fetch(ctx context.Context, names []string) error {
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		errs []error
+		next int
+	)
+	slices.Sort(names)
+	for range min(w.c.o.Limit, len(names)) {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				if next == len(names) || len(errs) > 0 {
+					mu.Unlock()
+					return
+				}
+				name := names[next]
+				next++
+				mu.Unlock()
+				c, exists, err := w.get(ctx, name)
+				mu.Lock()
+				switch {
+				case err != nil:
+					errs = append(errs, err)
+				case exists:
+					w.seen.children[name] = c
+				default:
+					delete(w.seen.children, name)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(errs) > 0 {
+		return errs[0]
+	}
+	return nil
+}
+
+// get reads one child. The error is one that leaves the whole service in the dark.
+func (w *worker) get(ctx context.Context, name string) (child, bool, error) {
+	type value struct {
+		data []byte
+		stat zk.Stat
+	}
+	v, err := read(ctx, w.c, func(r registry) (value, error) {
+		data, stat, _, err := r.GetW(w.at.Path + "/" + name)
+		if err != nil {
+			return value{}, err
+		}
+		return value{data, *stat}, nil
+	})
+	switch {
+	case err == nil:
+		return child{entry: decode(w.at.Format, name, v.data), mzxid: v.stat.Mzxid, czxid: v.stat.Czxid, watched: true}, true, nil
+	case errors.Is(err, zk.ErrNoNode):
+		return child{}, false, nil
+	case errors.Is(err, zk.ErrNoAuth):
+		return child{entry: badEntry("its data may not be read (ACL)")}, true, nil
+	case errors.Is(err, zk.ErrNothing):
+		return child{entry: badEntry("its data is longer than %d bytes", maxReply), watched: true}, true, nil
+	case errors.Is(err, zk.ErrInvalidPath):
+		return child{entry: badEntry("its name is no valid path"), watched: true}, true, nil
+	}
+	return child{}, false, err
+}
+
+// build makes a snapshot of what is known.
+func (w *worker) build(why string, start time.Time) found {
+	f := found{Snapshot: watcher.Snapshot{Service: w.service, Truth: watcher.Known, Event: why, At: start, Revision: w.revision()}}
+	options := 0
+	newest := map[string]string{} // address -> name
+	for _, name := range slices.Sorted(maps.Keys(w.seen.children)) {
+		c := w.seen.children[name]
+		if c.options {
+			options++
+		}
+		if c.bad || c.absent {
+			f.reject(name, c.why)
+			if c.bad {
+				f.unusable++
+			}
+			continue
+		}
+		addr := c.instance.Addr()
+		if other, ok := newest[addr]; !ok || c.czxid > w.seen.children[other].czxid {
+			newest[addr] = name
+		}
+	}
+	for name, c := range w.seen.children {
+		if c.bad || c.absent {
+			continue
+		}
+		if winner := newest[c.instance.Addr()]; winner != name {
+			f.reject(name, "the same address as "+legible(winner)+", which is newer")
+			continue
+		}
+		f.Instances = append(f.Instances, c.instance)
+	}
+	slices.SortFunc(f.Instances, func(a, b watcher.Instance) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(f.Rejected, func(a, b watcher.Rejection) int { return strings.Compare(a.ID, b.ID) })
+	w.warnOfOptions(options)
+	w.judge(&f)
+	return f
+}
+
+func (f *found) reject(name, why string) {
+	f.Rejected = append(f.Rejected, watcher.Rejection{ID: legible(name), Reason: why})
+}
+
+// judge says what a set without instances means.
+func (w *worker) judge(f *found) {
+	switch {
+	case len(f.Instances) > 0:
+	case f.unusable > 0:
+		f.Truth = watcher.Unknown
+		f.Reason = fmt.Sprintf("none of %d znodes below %s can be used; %s: %s", len(f.Rejected), w.at.Path, f.Rejected[0].ID, f.Rejected[0].Reason)
+	case !w.seen.exists:
+		f.Truth, f.Reason = watcher.Empty, w.at.Path+" does not exist"
+	case len(f.Rejected) > 0:
+		f.Truth, f.Reason = watcher.Empty, fmt.Sprintf("none of %d instances below %s is available", len(f.Rejected), w.at.Path)
+	default:
+		f.Truth, f.Reason = watcher.Empty, w.at.Path+" has no instances"
+	}
+}
+
+// provisional publishes what the names alone tell, when they all tell enough.
+func (w *worker) provisional(why string, start time.Time) {
+	if w.at.Format == config.Nerve {
+		return
+	}
+	s := watcher.Snapshot{Service: w.service, Truth: watcher.Known, Provisional: true, Event: why, At: start, Revision: w.revision()}
+	for _, name := range slices.Sorted(maps.Keys(w.seen.children)) {
+		i, ok := named(name)
+		if !ok {
+			return
+		}
+		s.Instances = append(s.Instances, i)
+	}
+	w.publish(s)
+}
+
+// revision is the greatest zxid of the path and of what is below it. That of a path which is
+// not there is the one of the answer that said so.
+func (w *worker) revision() int64 {
+	if !w.seen.exists {
+		return w.c.zxid.Load()
+	}
+	r := max(w.seen.stat.Pzxid, w.seen.stat.Czxid)
+	for _, c := range w.seen.children {
+		r = max(r, c.mzxid)
+	}
+	return r
+}
+
+// warnOfOptions tells once that options in znodes are not used: whoever may write there
+// could otherwise write the proxy's configuration.
+func (w *worker) warnOfOptions(n int) {
+	if n > 0 && !w.warned {
+		w.warned = true
+		w.c.log.Warn("haproxy_server_options in znodes are ignored", "service", w.service, "path", w.at.Path, "instances", n)
+	}
+}
+
+// refusal says why a service cannot be read, and what to do.
+func (w *worker) refusal(err error) string {
+	switch {
+	case errors.Is(err, zk.ErrNoAuth):
+		return fmt.Sprintf("%s may not be read: its ACL needs other credentials (auth_file)", w.at.Path)
+	case errors.Is(err, zk.ErrNothing):
+		return fmt.Sprintf("the list of children of %s is longer than %d bytes, ZooKeeper's limit for a message: split the service over several paths",
+			w.at.Path, maxReply)
+	case errors.Is(err, zk.ErrInvalidPath):
+		return fmt.Sprintf("%q is no path of a znode", w.at.Path)
+	}
+	return fmt.Sprintf("reading %s: %v", w.at.Path, err)
+}
