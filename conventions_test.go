@@ -42,6 +42,7 @@ var mayImport = map[string][]string{
 	"watcher": {"watcher/config", "golang.org/x/sync", "github.com/google/renameio/v2", "github.com/prometheus/client_golang",
 		"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/net/netutil"},
 	"watcher/zookeeper":             {"watcher", "watcher/config", "github.com/go-zookeeper/zk"},
+	"watcher/haproxy":               {"watcher", "watcher/config", "github.com/google/renameio/v2"},
 	"watcher/watchertest":           {"watcher", "watcher/config"},
 	"cmd/zkagent":                   {"bootstrap/agent"},
 	"cmd/terraform-provider-zkboot": {"provider", "bootstrap", "bootstrap/agent", "bootstrap/ssh", "bootstrap/zookeeper", "github.com/hashicorp/terraform-plugin-framework"},

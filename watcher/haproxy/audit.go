@@ -1,0 +1,199 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/zkboot/zkboot/watcher"
+)
+
+// auditAtOnce is how many backends are compared before other changes may go first.
+const auditAtOnce = 20
+
+// Audit compares every server that HAProxy has with what this sink left there, and the
+// file on disk with what it shall be. What others changed is repaired, or only reported
+// where the configuration says so; it is left alone then until the wanted set changes it.
+func (s *Sink) Audit(ctx context.Context) (watcher.Outcome, error) {
+	var out watcher.Outcome
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dirty = true
+	if s.frozen || s.rt == nil {
+		err := s.sync(ctx, s.backends, purpose{kind: "repair"}, &out)
+		return out, err
+	}
+	var names []string
+	for _, b := range s.backends {
+		if b.live && b.known {
+			names = append(names, b.name)
+		}
+	}
+	var errs []error
+	for some := range slices.Chunk(names, auditAtOnce) {
+		errs = append(errs, s.auditSome(ctx, some, &out))
+		if ctx.Err() != nil {
+			break
+		}
+		s.mu.Unlock()
+		s.mu.Lock()
+	}
+	return out, errors.Join(errs...)
+}
+
+func (s *Sink) auditSome(ctx context.Context, names []string, out *watcher.Outcome) error {
+	if s.rt == nil || s.frozen {
+		out.Pending = true
+		return nil
+	}
+	var list []*backend
+	for _, name := range names {
+		b := s.backend(name)
+		if b == nil || !b.live {
+			continue
+		}
+		text, err := s.rt.text(ctx, "show servers state "+name)
+		var found []watcher.Action
+		if err == nil {
+			found, err = b.audit(text, s.o.Config.Foreign == "report")
+		}
+		if err != nil {
+			s.disconnect()
+			return err
+		}
+		out.Actions = append(out.Actions, found...)
+		list = append(list, b)
+	}
+	return s.sync(ctx, list, purpose{kind: "repair", why: "changed by others"}, out)
+}
+
+// audit takes over what HAProxy has where it differs from what this sink left there. With
+// report it says so and marks the servers to be left alone.
+func (b *backend) audit(text string, report bool) ([]watcher.Action, error) {
+	var now []server
+	for r, err := range parseState(text) {
+		if err != nil {
+			return nil, err
+		}
+		now = append(now, own(r.server))
+	}
+	was := map[string]server{}
+	for _, x := range b.servers {
+		was[x.name] = x
+	}
+	wanted := map[string]target{}
+	for _, t := range b.targets() {
+		wanted[t.addr.String()] = t
+	}
+	var found []watcher.Action
+	for i, x := range now {
+		old, known := was[x.name]
+		diff := difference(old, known, x)
+		if diff == "" {
+			now[i].busy, now[i].freed, now[i].leave = old.busy, old.freed, old.leave
+			continue
+		}
+		if report {
+			leave := wanted[x.addr.String()]
+			now[i].leave = &leave
+			found = append(found, watcher.Action{Kind: "foreign", Text: b.name + "/" + x.name + ": " + diff, Why: "changed by others; reported only", Service: b.route.Service})
+		}
+	}
+	b.take(now, false)
+	return found, nil
+}
+
+// difference says how a server is other than it was left.
+func difference(was server, known bool, is server) string {
+	switch {
+	case !known && is.admin == maint:
+		return ""
+	case !known:
+		return fmt.Sprintf("a server that nobody asked for, %s, at %s", is.admin, is.addr)
+	case was.admin != is.admin:
+		return fmt.Sprintf("state %s instead of %s", is.admin, was.admin)
+	case is.admin == maint:
+		return ""
+	case was.addr != is.addr:
+		return fmt.Sprintf("address %s instead of %s", is.addr, was.addr)
+	case was.admin == ready && was.weight != is.weight:
+		return fmt.Sprintf("weight %d instead of %d", is.weight, was.weight)
+	}
+	return ""
+}
+
+// Conns returns how many connections draining instances still have from this host, with
+// those of workers that were replaced: they serve what they had begun. It is an error when
+// one of the processes cannot be asked, since no answer is not zero.
+func (s *Sink) Conns(ctx context.Context) (map[watcher.InstanceKey]int, error) {
+	out := map[watcher.InstanceKey]int{}
+	at := map[string]map[string][]watcher.InstanceKey{} // backend, address
+	s.mu.Lock()
+	for _, b := range s.backends {
+		for _, i := range b.set.Instances {
+			if !i.Draining {
+				continue
+			}
+			key := watcher.InstanceKey{Service: b.set.Service, ID: i.ID}
+			out[key] = 0
+			if addr, err := address(i); err == nil {
+				if at[b.name] == nil {
+					at[b.name] = map[string][]watcher.InstanceKey{}
+				}
+				at[b.name][addr.String()] = append(at[b.name][addr.String()], key)
+			}
+		}
+	}
+	s.mu.Unlock()
+	if len(at) == 0 {
+		return out, nil
+	}
+	count := func(text string) error {
+		used, err := parseConns(text)
+		for _, c := range used {
+			for _, key := range at[c.backend][c.addr.String()] {
+				out[key] += c.used
+			}
+		}
+		return err
+	}
+	return out, s.everyWorker(ctx, at, count)
+}
+
+// isGone is the answer of a worker that does not have the backend: it was started before, or
+// after, the route was there.
+func isGone(text string) bool { return strings.TrimSpace(text) == "Can't find backend." }
+
+// everyWorker asks the worker and those before it for the connections of some backends.
+func (s *Sink) everyWorker(ctx context.Context, backends map[string]map[string][]watcher.InstanceKey, count func(text string) error) error {
+	p, err := s.master.procs(ctx)
+	if err != nil {
+		if running(err) == nil {
+			if _, err := ask(ctx, s.dial, s.o.Config.Socket, "show info", opTimeout); err != nil && running(err) == nil {
+				return nil // no HAProxy, no connections
+			}
+		}
+		return fmt.Errorf("haproxy: connections of old workers: %w", err)
+	}
+	for name := range backends {
+		text, err := ask(ctx, s.dial, s.o.Config.Socket, "show servers conn "+name, opTimeout)
+		if err == nil && !isGone(text) {
+			err = count(text)
+		}
+		for _, w := range p.old {
+			if err != nil {
+				break
+			}
+			text, err = ask(ctx, s.master.dial, s.master.path, fmt.Sprintf("@!%d show servers conn %s", w.pid, name), opTimeout)
+			if err == nil && !isGone(text) {
+				err = count(text)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("haproxy: connections of %s: %w", name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package haproxy
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/zkboot/zkboot/watcher"
+	"github.com/zkboot/zkboot/watcher/config"
+)
+
+// prefix begins the names of all proxies of this package.
+const prefix = "zkwatch-"
+
+// backend is one route: what is wanted of it, and what HAProxy has.
+type backend struct {
+	route config.Route
+	zone  string
+	name  string // of the frontend and the backend
+
+	known   bool // a set has arrived; before that its servers stay as they are
+	set     watcher.Set
+	members []member
+	refused []watcher.Rejection
+
+	live    bool     // HAProxy runs this backend
+	servers []server // slots, then overflow servers, then those of others
+	frees   uint64   // counts servers that were freed
+	missing int      // targets that found no server
+	// limit is how many slots are known to be too many for HAProxy to start; 0 for none.
+	limit int
+	// noAdd is why this backend must do without overflow servers until the next worker.
+	noAdd string
+	// stuck is why HAProxy did not do what this backend needs; a reload is tried once for it.
+	stuck      string
+	stuckTried bool
+}
+
+// change is one server that has to become another.
+type change struct {
+	index    int // into servers; len(servers) or more for a new one
+	to       server
+	commands []command
+}
+
+// wanted returns what each address shall be, with the tiers that are in use now.
+func (b *backend) wanted() []target {
+	down := map[netip.AddrPort]bool{}
+	for _, s := range b.servers {
+		if s.down && s.admin != maint {
+			down[s.addr] = true
+		}
+	}
+	return targets(b.members, b.route.Tiers, b.zone, func(a netip.AddrPort) bool { return down[a] })
+}
+
+// plan returns the changes that make the servers serve want, adds before removals, so that
+// a backend is never emptied on the way; and the targets for which no server is free. It
+// changes nothing.
+//
+// A live instance stays where it is. A returning one finds its server again by the
+// address. A new one takes the server that was freed the longest ago.
+func (b *backend) plan(want []target) (changes []change, missing []target) {
+	at := b.byAddress()
+	kept := make([]bool, len(b.servers))
+	var adds []target
+	for _, t := range want {
+		i, ok := at[t.addr]
+		if !ok {
+			adds = append(adds, t)
+			continue
+		}
+		kept[i] = true
+		changes = b.change(changes, i, t)
+	}
+	free := b.freeServers(kept)
+	for n, t := range adds {
+		if n == len(free) {
+			missing = adds[n:]
+			break
+		}
+		changes = b.change(changes, free[n], t)
+	}
+	for i, s := range b.servers {
+		if !kept[i] && s.admin != maint && s.leave == nil {
+			to := s
+			to.admin, to.busy, to.down, to.ejected = maint, true, false, false
+			changes = append(changes, change{index: i, to: to, commands: commands(b.name, s, to)})
+		}
+	}
+	return changes, missing
+}
+
+// byAddress finds servers by address. Where two have one, those in rotation come first,
+// then the lower number.
+func (b *backend) byAddress() map[netip.AddrPort]int {
+	at := make(map[netip.AddrPort]int, len(b.servers))
+	for i, s := range b.servers {
+		if s.addr == placeholder || s.foreign {
+			continue
+		}
+		j, twice := at[s.addr]
+		if !twice || b.servers[j].admin == maint && s.admin != maint {
+			at[s.addr] = i
+		}
+	}
+	return at
+}
+
+// freeServers returns the servers that a new address may take, slots before overflow
+// servers, then those that were freed the longest ago.
+func (b *backend) freeServers(kept []bool) []int {
+	var out []int
+	for i, s := range b.servers {
+		if !kept[i] && s.free() && !s.foreign && s.leave == nil {
+			out = append(out, i)
+		}
+	}
+	slices.SortStableFunc(out, func(i, j int) int {
+		x, y := b.servers[i], b.servers[j]
+		return cmp.Or(order(x.overflow(), y.overflow()), cmp.Compare(x.freed, y.freed), cmp.Compare(i, j))
+	})
+	return out
+}
+
+func order(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+func (b *backend) change(changes []change, i int, t target) []change {
+	from := b.servers[i]
+	if from.leave != nil && *from.leave == t {
+		return changes
+	}
+	to := from
+	to.leave = nil
+	to.addr, to.admin = t.addr, t.admin()
+	if to.admin == ready {
+		to.weight = t.weight
+	}
+	if from.admin == maint || from.addr != to.addr {
+		to.down, to.ejected, to.busy = false, false, false
+	}
+	if cmds := commands(b.name, from, to); len(cmds) > 0 {
+		return append(changes, change{index: i, to: to, commands: cmds})
+	}
+	return changes
+}
+
+// done takes over a change that HAProxy acknowledged.
+func (b *backend) done(c change) {
+	if c.to.admin == maint {
+		b.frees++
+		c.to.freed = b.frees
+	}
+	if c.index >= len(b.servers) {
+		b.servers = append(b.servers, c.to)
+		return
+	}
+	b.servers[c.index] = c.to
+}
+
+// overflow returns the changes that add one server for each of the missing targets.
+func (b *backend) overflow(missing []target) []change {
+	last := 0
+	for _, s := range b.servers {
+		if kind, n, ok := number(s.name); ok && kind == 'x' {
+			last = max(last, n)
+		}
+	}
+	out := make([]change, len(missing))
+	for i, t := range missing {
+		n := last + 1 + i
+		s := server{name: overflowName(n), id: overflowBase + n, addr: t.addr, admin: t.admin(), weight: t.weight}
+		out[i] = change{index: len(b.servers) + i, to: s, commands: addServer(b, s)}
+	}
+	return out
+}

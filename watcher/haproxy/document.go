@@ -1,0 +1,130 @@
+package haproxy
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// shapeVariable tells a running HAProxy's structure: the file sets it in the environment,
+// and "show env" reads it back from the worker, whoever reloaded it and whatever lies on
+// disk by now.
+const shapeVariable = "ZKWATCH_SHAPE"
+
+// document is the structure of the file: its text with gaps where the slots of a backend
+// and the shape itself are put in.
+type document struct {
+	lines []string // a gap is a line that begins with gap
+}
+
+const (
+	gap      = "\x00"
+	gapShape = gap + "shape"
+	gapSlots = gap + "slots " // and the name of the backend
+)
+
+// slotLine is one slot as the file has it.
+type slotLine struct {
+	addr   netip.AddrPort
+	weight int
+	free   bool
+}
+
+// shape is the same for two files that differ in slots alone.
+func (d document) shape() string {
+	sum := sha256.Sum256([]byte(strings.Join(d.lines, "\n")))
+	return hex.EncodeToString(sum[:8])
+}
+
+// render fills the gaps.
+func (d document) render(slots map[string][]slotLine) []byte {
+	var b bytes.Buffer
+	for _, line := range d.lines {
+		switch {
+		case line == gapShape:
+			fmt.Fprintf(&b, "    setenv %s %s\n", shapeVariable, d.shape())
+		case strings.HasPrefix(line, gapSlots):
+			for i, s := range slots[strings.TrimPrefix(line, gapSlots)] {
+				s.render(&b, i+1)
+			}
+		default:
+			b.WriteString(line)
+			b.WriteByte('\n')
+		}
+	}
+	return b.Bytes()
+}
+
+func (s slotLine) render(b *bytes.Buffer, n int) {
+	line := b.AvailableBuffer()
+	line = append(line, "    server s"...)
+	line = strconv.AppendInt(line, int64(n), 10)
+	line = append(line, ' ')
+	line = s.addr.AppendTo(line)
+	line = append(line, " id "...)
+	line = strconv.AppendInt(line, int64(n), 10)
+	if s.free {
+		line = append(line, " disabled\n"...)
+	} else {
+		line = append(line, " weight "...)
+		line = strconv.AppendInt(line, int64(s.weight), 10)
+		line = append(line, '\n')
+	}
+	b.Write(line)
+}
+
+// parseDocument takes a file of ours apart again. It returns false for a file that this
+// package did not write, or that was changed by hand outside of its slots.
+func parseDocument(file []byte) (d document, slots map[string][]slotLine, ok bool) {
+	slots = map[string][]slotLine{}
+	var backend, shape string
+	for line := range strings.Lines(string(file)) {
+		line = strings.TrimSuffix(line, "\n")
+		if name, ok := strings.CutPrefix(line, "backend "+prefix); ok {
+			name, _, _ = strings.Cut(name, " ")
+			backend = prefix + name
+		}
+		if value, ok := strings.CutPrefix(line, "    setenv "+shapeVariable+" "); ok {
+			shape, line = value, gapShape
+		}
+		if words, ok := strings.CutPrefix(line, "    server s"); ok && backend != "" {
+			s, err := parseSlot(words, len(slots[backend])+1)
+			if err != nil {
+				return document{}, nil, false
+			}
+			if len(slots[backend]) == 0 {
+				d.lines = append(d.lines, gapSlots+backend)
+			}
+			slots[backend] = append(slots[backend], s)
+			continue
+		}
+		if strings.HasPrefix(line, gap) && line != gapShape {
+			return document{}, nil, false
+		}
+		d.lines = append(d.lines, line)
+	}
+	return d, slots, shape != "" && shape == d.shape()
+}
+
+func parseSlot(words string, n int) (slotLine, error) {
+	f := strings.Fields(words)
+	if len(f) < 5 || f[0] != strconv.Itoa(n) || f[2] != "id" || f[3] != f[0] {
+		return slotLine{}, fmt.Errorf("%q is not slot %d", words, n)
+	}
+	addr, err := netip.ParseAddrPort(f[1])
+	if err != nil {
+		return slotLine{}, err
+	}
+	switch {
+	case len(f) == 5 && f[4] == "disabled":
+		return slotLine{addr: addr, free: true}, nil
+	case len(f) == 6 && f[4] == "weight":
+		w, err := strconv.Atoi(f[5])
+		return slotLine{addr: addr, weight: w}, err
+	}
+	return slotLine{}, fmt.Errorf("%q is not a slot", words)
+}
