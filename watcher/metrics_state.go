@@ -56,20 +56,20 @@ func (c stateCollector) Collect(to chan<- prometheus.Metric) {
 		collectRegistration(to, r)
 	}
 	for _, r := range s.Registries {
-		registryConnected.send(to, flag(r.Connected), r.Name)
+		registryConnected.send(to, oneIf(r.Connected), r.Name)
 		registryReplyAge.send(to, age(r.LastReply, s.Started), r.Name)
 		registryMissed.send(to, float64(r.MissedEvents), r.Name)
 		registryErrors.send(to, float64(r.WatchErrors), r.Name)
 		registryReconnects.send(to, float64(r.Reconnects), r.Name)
 	}
 	if s.HAProxy != nil {
-		proxyUp.send(to, flag(s.HAProxy.Worker > 0))
+		proxyUp.send(to, oneIf(s.HAProxy.Worker > 0))
 	}
 }
 
 func collectService(to chan<- prometheus.Metric, one ServiceStatus, started time.Time) {
 	for _, truth := range []Truth{Known, Empty, Unknown} {
-		serviceTruth.send(to, flag(one.Truth == truth), one.Service, string(truth))
+		serviceTruth.send(to, oneIf(one.Truth == truth), one.Service, string(truth))
 	}
 	draining := 0
 	for _, i := range one.Instances {
@@ -81,23 +81,23 @@ func collectService(to chan<- prometheus.Metric, one ServiceStatus, started time
 	serviceInstances.send(to, float64(len(one.Instances)), one.Service)
 	serviceDraining.send(to, float64(draining), one.Service)
 	serviceRejected.send(to, float64(len(one.Rejected)), one.Service)
-	serviceHeld.send(to, flag(one.Held != nil), one.Service)
-	servicePending.send(to, flag(one.Pending), one.Service)
+	serviceHeld.send(to, oneIf(one.Held != nil), one.Service)
+	servicePending.send(to, oneIf(one.Pending), one.Service)
 	serviceChanges.send(to, float64(one.Changes), one.Service)
 	serviceMissed.send(to, float64(one.Missed), one.Service)
 }
 
 func collectRegistration(to chan<- prometheus.Metric, r RegistrationStatus) {
-	registrationHealthy.send(to, flag(r.Healthy), r.Name, r.Service)
-	registrationAnnounced.send(to, flag(r.Announced), r.Name, r.Service)
-	registrationDraining.send(to, flag(r.Draining || r.Held), r.Name, r.Service)
+	registrationHealthy.send(to, oneIf(r.Healthy), r.Name, r.Service)
+	registrationAnnounced.send(to, oneIf(r.Announced), r.Name, r.Service)
+	registrationDraining.send(to, oneIf(r.Draining || r.Held), r.Name, r.Service)
 	registrationChecks.send(to, float64(r.Checks), r.Name, r.Service)
 	registrationFails.send(to, float64(r.Fails), r.Name, r.Service)
 	registrationIgnored.send(to, float64(r.Ignored), r.Name, r.Service)
 	registrationFlips.send(to, float64(r.Flips), r.Name, r.Service)
 }
 
-func flag(b bool) float64 {
+func oneIf(b bool) float64 {
 	if b {
 		return 1
 	}

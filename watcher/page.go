@@ -23,7 +23,8 @@ var pageText string
 // pageTemplate is parsed once: it is constant, and a mistake in it fails every test of the page.
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"ago": ago, "span": span, "clock": func(t time.Time) string { return t.Format("15:04:05.000") },
-	"rfc": func(t time.Time) string { return t.Format(time.RFC3339) },
+	"hour": func(t time.Time) string { return t.Format("15:04:05") },
+	"rfc":  func(t time.Time) string { return t.Format(time.RFC3339) },
 }).Parse(pageText))
 
 type pageView struct {
@@ -93,7 +94,7 @@ func newPageView(s Status, entries []Entry, now time.Time) pageView {
 		v.Good = v.Good && r.Connected
 	}
 	if p := s.HAProxy; p != nil {
-		v.Good = v.Good && p.Alarm == ""
+		v.Good = v.Good && p.Alarm == "" && p.Worker > 0
 	}
 	return v
 }

@@ -18,7 +18,7 @@ type running struct {
 	loaded        time.Time
 	refused       string // why a newer configuration is not in force
 	registries    map[string]*connection
-	sink          *countingSink
+	sink          *meteredSink
 	discovery     *Discovery // nil where HAProxy is disabled
 	discovering   *job
 	registrations *Registrations
@@ -163,7 +163,7 @@ func (w *Watcher) changeDiscovery(ctx context.Context, old running, next *runnin
 		if err != nil {
 			return fmt.Errorf("haproxy: %w", err)
 		}
-		next.sink = &countingSink{Sink: sink, metrics: w.metrics}
+		next.sink = &meteredSink{Sink: sink, metrics: w.metrics}
 	}
 	if err := old.discovering.stop(); err != nil {
 		w.Log.Warn("discovery did not end cleanly", "error", err)
@@ -180,7 +180,7 @@ func (w *Watcher) changeDiscovery(ctx context.Context, old running, next *runnin
 		d.Sources[name] = r.source
 	}
 	if r := next.registries[c.Board.Registry]; r != nil {
-		d.Board = &countingBoard{Board: r.Board(c.Board.Path), metrics: w.metrics}
+		d.Board = &meteredBoard{Board: r.Board(c.Board.Path), metrics: w.metrics}
 	}
 	next.discovery, next.discovering = d, w.part(ctx, "discovery", d.Run)
 	return nil

@@ -90,8 +90,8 @@ func (w *Watcher) Status(service string) Status {
 	return s
 }
 
-// countingSink counts what a sink does, whoever made it do so.
-type countingSink struct {
+// meteredSink counts what a sink does, whoever made it do so.
+type meteredSink struct {
 	Sink
 	metrics *metrics
 	last    atomic.Pointer[lastReload]
@@ -104,7 +104,7 @@ type lastReload struct {
 }
 
 // Run implements Sink.
-func (s *countingSink) Run(ctx context.Context, report func(Outcome)) error {
+func (s *meteredSink) Run(ctx context.Context, report func(Outcome)) error {
 	return s.Sink.Run(ctx, func(o Outcome) {
 		s.count(o)
 		report(o)
@@ -112,7 +112,7 @@ func (s *countingSink) Run(ctx context.Context, report func(Outcome)) error {
 }
 
 // Apply implements Sink.
-func (s *countingSink) Apply(ctx context.Context, sets []Set) (Outcome, error) {
+func (s *meteredSink) Apply(ctx context.Context, sets []Set) (Outcome, error) {
 	began := time.Now()
 	o, err := s.Sink.Apply(ctx, sets)
 	s.metrics.applied(time.Since(began), err)
@@ -121,13 +121,13 @@ func (s *countingSink) Apply(ctx context.Context, sets []Set) (Outcome, error) {
 }
 
 // Audit implements Sink.
-func (s *countingSink) Audit(ctx context.Context) (Outcome, error) {
+func (s *meteredSink) Audit(ctx context.Context) (Outcome, error) {
 	o, err := s.Sink.Audit(ctx)
 	s.count(o)
 	return o, err
 }
 
-func (s *countingSink) count(o Outcome) {
+func (s *meteredSink) count(o Outcome) {
 	for _, a := range o.Actions {
 		s.metrics.action(a.Kind)
 		if a.Kind == "reload" {
@@ -137,7 +137,7 @@ func (s *countingSink) count(o Outcome) {
 	}
 }
 
-func (s *countingSink) status() *ProxyStatus {
+func (s *meteredSink) status() *ProxyStatus {
 	p := ProxyStatus{}
 	if d, ok := s.Sink.(described); ok {
 		p = d.Describe()
@@ -149,14 +149,14 @@ func (s *countingSink) status() *ProxyStatus {
 	return &p
 }
 
-// countingBoard counts posts.
-type countingBoard struct {
+// meteredBoard counts posts.
+type meteredBoard struct {
 	Board
 	metrics *metrics
 }
 
 // Post implements Board.
-func (b *countingBoard) Post(ctx context.Context, n Notice) error {
+func (b *meteredBoard) Post(ctx context.Context, n Notice) error {
 	err := b.Board.Post(ctx, n)
 	b.metrics.posted(err)
 	return err

@@ -138,7 +138,7 @@ func (p *fakeProxy) Apply(_ context.Context, sets []Set) (Outcome, error) {
 	return Outcome{Actions: []Action{{Kind: "command", Text: "set server"}, {Kind: "reload", Text: "reload", Why: "new route"}}}, nil
 }
 
-func (p *fakeProxy) Audit(context.Context) (Outcome, error)                   { return Outcome{}, nil }
+func (p *fakeProxy) Audit(context.Context) (Outcome, error)             { return Outcome{}, nil }
 func (p *fakeProxy) Conns(context.Context) (map[InstanceKey]int, error) { return nil, nil }
 
 func (p *fakeProxy) serving(service string) string {
@@ -445,12 +445,12 @@ func TestAPartThatCannotRunEndsTheWatcher(t *testing.T) {
 	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), `registrations: register["web-1"]`) {
 		t.Errorf("error %v", err)
 	}
-	if err := s.Reload(canceled(t), s.Config); !errors.Is(err, ErrNotRunning) {
+	if err := s.Reload(endedContext(t), s.Config); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("a reload after the end: %v", err)
 	}
 }
 
-func canceled(t *testing.T) context.Context {
+func endedContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx
