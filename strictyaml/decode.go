@@ -62,21 +62,29 @@ func (d *decoder) value(p Path, n *yaml.Node, v reflect.Value) {
 			v.SetString(n.Value)
 		}
 	case reflect.Int:
-		i, err := strconv.Atoi(n.Value)
-		if n.Kind != yaml.ScalarNode || err != nil {
-			d.faultf(p, n, "want a whole number, found %s", kindName(n))
-			return
-		}
-		v.SetInt(int64(i))
+		d.number(p, n, v)
 	case reflect.Bool:
-		if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
-			d.faultf(p, n, "want true or false, found %s", kindName(n))
-			return
-		}
-		v.SetBool(strings.EqualFold(n.Value, "true"))
+		d.truth(p, n, v)
 	default:
 		d.faultf(p, n, "%s cannot be read from a file", v.Type())
 	}
+}
+
+func (d *decoder) number(p Path, n *yaml.Node, v reflect.Value) {
+	i, err := strconv.Atoi(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil {
+		d.faultf(p, n, "want a whole number, found %s", kindName(n))
+		return
+	}
+	v.SetInt(int64(i))
+}
+
+func (d *decoder) truth(p Path, n *yaml.Node, v reflect.Value) {
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
+		d.faultf(p, n, "want true or false, found %s", kindName(n))
+		return
+	}
+	v.SetBool(strings.EqualFold(n.Value, "true"))
 }
 
 // object reads a mapping with known keys.
