@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 	"watcher/haproxy":               {"watcher", "watcher/config", "github.com/google/renameio/v2"},
 	"watcher/watchertest":           {"watcher", "watcher/config"},
 	"cmd/zkagent":                   {"bootstrap/agent"},
-	"cmd/terraform-provider-zkboot": {"provider", "bootstrap", "bootstrap/agent", "bootstrap/ssh", "bootstrap/zookeeper", "github.com/hashicorp/terraform-plugin-framework"},
+	"cmd/terraform-provider-zkboot": {"provider", "bootstrap", "bootstrap/agent", "bootstrap/sidecar", "bootstrap/ssh", "bootstrap/zookeeper", "github.com/hashicorp/terraform-plugin-framework"},
 	"cmd/zkboot": {"bootstrap", "bootstrap/agent", "bootstrap/lab", "bootstrap/sidecar", "bootstrap/ssh", "bootstrap/zookeeper", "sysctl", "verify",
 		"github.com/spf13/cobra", "github.com/google/renameio/v2", "github.com/skeema/knownhosts", "golang.org/x/crypto", "golang.org/x/sync", "golang.org/x/term"},
 	"bench":          {"bootstrap", "bootstrap/agent", "bootstrap/lab", "bootstrap/ssh", "bootstrap/zookeeper", "verify", "golang.org/x/sync"},

@@ -11,6 +11,9 @@ import (
 // Duration is a length of time that reads and writes as text such as "10ms".
 type Duration = config.Duration
 
+// Percent is a share from 1 to 100 that reads and writes as text such as "50%".
+type Percent = config.Percent
+
 // Size is a number of bytes that reads and writes as text such as "256MiB".
 type Size int64
 

@@ -11,13 +11,13 @@ import (
 	"github.com/zkboot/zkboot/bootstrap"
 )
 
-// diagnostics turns the findings of an ensemble into diagnostics. Each points at the
+// diagnostics turns the findings of a resource into diagnostics. Each points at the
 // attribute that it is about, by the name that Terraform has for it; one about a host alone
 // points at the host.
-func diagnostics(r bootstrap.Report) diag.Diagnostics {
+func (k kind) diagnostics(r bootstrap.Report) diag.Diagnostics {
 	var out diag.Diagnostics
 	for _, f := range r.Findings {
-		at, ok := attribute(f.Path)
+		at, ok := k.attribute(f.Path)
 		switch {
 		case ok:
 			f.Path = bootstrap.Path(at.String())
@@ -72,19 +72,19 @@ func warn(r bootstrap.Report, which func(bootstrap.Finding) bool) bootstrap.Repo
 	return out
 }
 
-// attribute returns the attribute of zkboot_ensemble that a place in the spec was written
-// in, or false when it was not written there: ssh is in the provider block.
-func attribute(p bootstrap.Path) (path.Path, bool) {
+// attribute returns the attribute of the resource that a place in the spec was written in,
+// or false when it was not written there: ssh is in the provider block.
+func (k kind) attribute(p bootstrap.Path) (path.Path, bool) {
 	steps, err := split(p)
 	if err != nil || len(steps) == 0 {
 		return path.Empty(), false
 	}
-	if steps[0].field == "ensemble" {
-		if steps = steps[1:]; len(steps) == 0 {
+	if steps[0].field == k.section {
+		if steps = steps[min(k.depth, len(steps)):]; len(steps) == 0 {
 			return path.Empty(), false
 		}
 	}
-	if _, ok := place(steps[0].field); !ok {
+	if _, ok := k.place(steps[0].field); !ok {
 		return path.Empty(), false
 	}
 	return join(steps), true

@@ -34,7 +34,7 @@ func TestAttributeOfAPlaceInTheSpec(t *testing.T) {
 		{bootstrap.Path("ensemble.jvm_flags").Index(10), path.Root("jvm_flags").AtListIndex(10)},
 		{"ensemble.source.tarball.sha512", path.Root("source").AtName("tarball").AtName("sha512")},
 	} {
-		got, ok := attribute(c.at)
+		got, ok := ensemble().attribute(c.at)
 		if !ok || !got.Equal(c.want) {
 			t.Errorf("%s: got %s (%v), want %s", c.at, got, ok, c.want)
 		}
@@ -45,7 +45,7 @@ func TestWhatWasNotWrittenInTheResourceHasNoAttribute(t *testing.T) {
 	for _, at := range []bootstrap.Path{
 		"", "ensemble", "ssh.user", "sidecars", `registries["main"]`, "id", "hosts[", "hosts[x]", `hosts["zk1"`, "hosts[-1]", ".hosts", "hosts..a", `["zk1"]`, "hosts.",
 	} {
-		if got, ok := attribute(at); ok {
+		if got, ok := ensemble().attribute(at); ok {
 			t.Errorf("%q became %s", at, got)
 		}
 	}
@@ -81,7 +81,7 @@ func splitUndoes(t *rapid.T) {
 			at, want = at.Index(i), want.AtListIndex(i)
 		}
 	}
-	if got, ok := attribute(at); !ok || !got.Equal(want) {
+	if got, ok := ensemble().attribute(at); !ok || !got.Equal(want) {
 		t.Fatalf("%s: got %s (%v), want %s", at, got, ok, want)
 	}
 }
@@ -110,7 +110,7 @@ func TestEveryFindingOfValidationPointsAtAnAttribute(t *testing.T) {
 	engine := &bootstrap.Engine{Roles: []bootstrap.Role{zookeeper.New()}}
 	schema := ensembleSchema(t.Context())
 	seen := map[string]bool{}
-	for _, d := range diagnostics(engine.Validate(spec)) {
+	for _, d := range ensemble().diagnostics(engine.Validate(spec)) {
 		at, ok := d.(diag.DiagnosticWithPath)
 		if !ok {
 			t.Errorf("%s: %s: points nowhere", d.Summary(), d.Detail())
@@ -148,7 +148,7 @@ func TestDiagnosticSaysWhereWhatAndWhatNext(t *testing.T) {
 		"of nothing": {bootstrap.Finding{Severity: bootstrap.SeverityError, Text: "no"}, diag.NewErrorDiagnostic("zkboot", "no")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := diagnostics(bootstrap.Report{Findings: []bootstrap.Finding{c.finding}})
+			got := ensemble().diagnostics(bootstrap.Report{Findings: []bootstrap.Finding{c.finding}})
 			if diff := cmp.Diff(diag.Diagnostics{c.want}, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

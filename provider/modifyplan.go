@@ -13,57 +13,59 @@ import (
 )
 
 // ValidateConfig implements resource.ResourceWithValidateConfig.
-func (e *ensemble) ValidateConfig(_ context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
-	if !settled(req.Config.Raw) {
+func (m *managed) ValidateConfig(_ context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	if !m.settled(req.Config.Raw) {
 		return // Terraform validates again once values are known
 	}
-	spec, err := specOf(req.Config.Raw, bootstrap.SSH{})
+	spec, err := m.specOf(req.Config.Raw, bootstrap.SSH{})
 	if err != nil {
-		resp.Diagnostics.AddError("zkboot_ensemble", "reading the configuration: "+err.Error())
+		resp.Diagnostics.AddError("zkboot_"+m.name, "reading the configuration: "+err.Error())
 		return
 	}
-	resp.Diagnostics.Append(diagnostics(e.pure().Validate(spec))...)
+	resp.Diagnostics.Append(m.diagnostics(m.pure().Validate(spec))...)
 }
 
 // pure is an engine that reaches no host.
-func (e *ensemble) pure() *bootstrap.Engine { return &bootstrap.Engine{Roles: e.provider.Roles} }
+func (m *managed) pure() *bootstrap.Engine { return &bootstrap.Engine{Roles: m.roles(m.provider)} }
 
 // ModifyPlan implements resource.ResourceWithModifyPlan. It leaves the note that Delete
 // needs, and says in hosts_state which hosts an update changes.
-func (e *ensemble) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if e.site == nil {
+func (m *managed) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if m.site == nil {
 		return
 	}
 	if req.Plan.Raw.IsNull() {
-		note := successor{Destroy: true, Walk: e.site.walk}
+		note := successor{Destroy: true, Walk: m.site.walk}
 		resp.Diagnostics.Append(note.save(ctx, resp.Private)...)
-		resp.Diagnostics.Append(protected(ctx, req.State)...)
+		resp.Diagnostics.Append(m.protected(ctx, req.State)...)
 		return
 	}
 	var name types.String
 	resp.Diagnostics.Append(req.Plan.GetAttribute(ctx, path.Root("name"), &name)...)
-	note := successor{Name: name.ValueString(), Walk: e.site.walk}
+	note := successor{Name: name.ValueString(), Walk: m.site.walk}
 	resp.Diagnostics.Append(note.save(ctx, resp.Private)...)
-	e.checkRename(ctx, req, resp, name)
-	if resp.Diagnostics.HasError() || !settled(req.Plan.Raw) || !e.site.known {
+	m.checkRename(ctx, req, resp, name)
+	if resp.Diagnostics.HasError() || !m.settled(req.Plan.Raw) || !m.site.known {
 		return
 	}
-	spec := e.spec(req.Plan.Raw, &resp.Diagnostics)
+	spec := m.spec(req.Plan.Raw, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if report := e.pure().Validate(spec); report.Failed() {
-		resp.Diagnostics.Append(diagnostics(report)...)
+	if report := m.pure().Validate(spec); report.Failed() {
+		resp.Diagnostics.Append(m.diagnostics(report)...)
 		return
 	}
-	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("connect_string"), connectString(spec))...)
+	for name, text := range m.planned(spec) {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root(name), text)...)
+	}
 	if !req.State.Raw.IsNull() {
-		e.planHosts(ctx, spec, req, resp)
+		m.planHosts(ctx, spec, req, resp)
 	}
 }
 
 // checkRename refuses a replacement that nobody can judge yet, or that is forbidden.
-func (e *ensemble) checkRename(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, name types.String) {
+func (m *managed) checkRename(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse, name types.String) {
 	if req.State.Raw.IsNull() {
 		return
 	}
@@ -72,16 +74,16 @@ func (e *ensemble) checkRename(ctx context.Context, req resource.ModifyPlanReque
 	resp.Diagnostics.Append(req.State.GetAttribute(ctx, at, &was)...)
 	switch {
 	case name.IsUnknown():
-		resp.Diagnostics.AddAttributeError(at, "name", "The name of an ensemble that stands must be known when planning: another name is another ensemble, and this one would go.")
+		resp.Diagnostics.AddAttributeError(at, "name", "The name of what stands must be known when planning: another name is another "+m.name+", and this one would go.")
 	case !name.Equal(was):
-		resp.Diagnostics.Append(protected(ctx, req.State)...)
+		resp.Diagnostics.Append(m.protected(ctx, req.State)...)
 	}
 }
 
 // planHosts sets hosts_state for an object that is there already: a host that has drifted
 // comes back in sync, and one that a new configuration changes is known after apply. Hosts
 // are asked only when the configuration has changed: drift was found by Read.
-func (e *ensemble) planHosts(ctx context.Context, spec *bootstrap.Spec, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+func (m *managed) planHosts(ctx context.Context, spec *bootstrap.Spec, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	at := path.Root("hosts_state")
 	var planned types.Map
 	var before map[string]string
@@ -94,8 +96,8 @@ func (e *ensemble) planHosts(ctx context.Context, spec *bootstrap.Spec, req reso
 	for _, host := range spec.HostNames() {
 		after[host] = types.StringValue(inSync)
 	}
-	if planned.IsUnknown() && !sameSpec(req.Plan.Raw, req.State.Raw) {
-		changes, ok := e.ask(ctx, spec, req, resp)
+	if planned.IsUnknown() && !m.sameSpec(req.Plan.Raw, req.State.Raw) {
+		changes, ok := m.ask(ctx, spec, req, resp)
 		if !ok {
 			return
 		}
@@ -110,14 +112,14 @@ func (e *ensemble) planHosts(ctx context.Context, spec *bootstrap.Spec, req reso
 
 // ask looks at the hosts and returns what a changed configuration changes on each. Hosts
 // that do not answer are warnings: whether they are needed is for the apply to say.
-func (e *ensemble) ask(ctx context.Context, spec *bootstrap.Spec, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) (map[string]string, bool) {
+func (m *managed) ask(ctx context.Context, spec *bootstrap.Spec, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) (map[string]string, bool) {
 	ctx, cancel := within(ctx, req.Plan, timeouts.Value.Read, readTimeout, &resp.Diagnostics)
 	defer cancel()
-	eng := e.site.engine(ctx, standing)
+	eng := m.engine(ctx, standing)
 	defer closeEngine(eng, &resp.Diagnostics)
 	now, _ := eng.Look(ctx, spec)
 	plan, report := eng.PlanFrom(spec, now, bootstrap.Intent{Verb: bootstrap.VerbConverge})
-	resp.Diagnostics.Append(diagnostics(unreachableWarns(report))...)
+	resp.Diagnostics.Append(m.diagnostics(unreachableWarns(report))...)
 	if plan == nil {
 		return nil, false
 	}

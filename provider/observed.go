@@ -25,23 +25,30 @@ const shown = 5
 // observed are the computed attributes. Facts that change by themselves, such as who leads,
 // are not among them: they would make every plan dirty.
 type observed struct {
-	id, connect *string
-	hosts       map[string]string // nil: not known
+	texts map[string]*string // by attribute; nil: not known
+	hosts map[string]string  // nil: not known
 }
 
 // save writes the computed attributes; what is not known becomes null, never unknown,
 // because Terraform refuses a state with unknown values.
-func save(ctx context.Context, to *tfsdk.State, o observed, diags *diag.Diagnostics) {
-	diags.Append(to.SetAttribute(ctx, path.Root("id"), o.id)...)
-	diags.Append(to.SetAttribute(ctx, path.Root("connect_string"), o.connect)...)
+func (k kind) save(ctx context.Context, to *tfsdk.State, o observed, diags *diag.Diagnostics) {
+	for _, name := range k.texts {
+		diags.Append(to.SetAttribute(ctx, path.Root(name), o.texts[name])...)
+	}
 	diags.Append(to.SetAttribute(ctx, path.Root("hosts_state"), o.hosts)...)
 }
 
 // converged is what stands after an apply that succeeded.
-func (e *ensemble) converged(ctx context.Context, eng *bootstrap.Engine, spec *bootstrap.Spec) observed {
+func (m *managed) converged(ctx context.Context, eng *bootstrap.Engine, spec *bootstrap.Spec) observed {
 	now, _ := eng.Look(ctx, spec)
-	connect := connectString(spec)
-	return observed{id: clusterID(eng.Roles, spec, now), connect: &connect, hosts: allInSync(spec)}
+	o := observed{texts: map[string]*string{}, hosts: allInSync(spec)}
+	for name, text := range m.planned(spec) {
+		o.texts[name] = &text
+	}
+	if slices.Contains(m.texts, "id") {
+		o.texts["id"] = clusterID(eng.Roles, spec, now)
+	}
+	return o
 }
 
 func allInSync(spec *bootstrap.Spec) map[string]string {

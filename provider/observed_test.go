@@ -111,10 +111,10 @@ func TestTimeUpSaysWhichLimitItWas(t *testing.T) {
 		}
 		return b.String()
 	}
-	if got := text(diagnostics(timeUp(ctx, broken))); !strings.Contains(got, "timeouts: the operation took longer than 1ns\n\nNext: raise it in timeouts") {
+	if got := text(ensemble().diagnostics(timeUp(ctx, broken))); !strings.Contains(got, "timeouts: the operation took longer than 1ns\n\nNext: raise it in timeouts") {
 		t.Errorf("out of time: %s", got)
 	}
-	if got := text(diagnostics(timeUp(t.Context(), broken))); strings.Contains(got, "timeouts") {
+	if got := text(ensemble().diagnostics(timeUp(t.Context(), broken))); strings.Contains(got, "timeouts") {
 		t.Errorf("in time: %s", got)
 	}
 	if got := timeUp(ctx, bootstrap.Report{}); len(got.Findings) != 0 {

@@ -27,8 +27,13 @@ const Address = "registry.terraform.io/zkboot/zkboot"
 // Provider implements the Terraform provider. Its fields are set once, before it is served.
 type Provider struct {
 	Version string
-	// Roles is the list of roles that the engine of an ensemble has.
-	Roles []bootstrap.Role
+	// Ensemble and Sidecar are the roles behind the resources of these names. Each resource
+	// has its own alone: to a role whose part a Spec leaves out, its things on the hosts would
+	// be left over, and go.
+	Ensemble, Sidecar bootstrap.Role
+	// LockPatience bounds how long an operation waits for a host that another one is
+	// changing, such as that of another resource of the same run.
+	LockPatience time.Duration
 	// Reach makes the function with which an engine opens hosts.
 	Reach func(Contact) func(ctx context.Context, s *bootstrap.Spec, host string) (bootstrap.Host, error)
 	// Getenv reads the environment that stands in for missing settings.
@@ -96,7 +101,8 @@ func (p *Provider) Configure(_ context.Context, req provider.ConfigureRequest, r
 // Resources implements provider.Provider.
 func (p *Provider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{
-		func() resource.Resource { return &ensemble{provider: p} },
+		func() resource.Resource { return &managed{kind: ensemble(), provider: p} },
+		func() resource.Resource { return &managed{kind: sidecar(), provider: p} },
 	}
 }
 

@@ -23,8 +23,8 @@ type site struct {
 
 // engine returns an engine for one operation, to be closed when the operation ends. Zero
 // patience means what the spec says.
-func (s *site) engine(ctx context.Context, patience time.Duration) *bootstrap.Engine {
-	e := &bootstrap.Engine{Roles: s.provider.Roles, Who: s.provider.Who, Events: func(ev bootstrap.Event) {
+func (s *site) engine(ctx context.Context, roles []bootstrap.Role, patience time.Duration) *bootstrap.Engine {
+	e := &bootstrap.Engine{Roles: roles, LockPatience: s.provider.LockPatience, Who: s.provider.Who, Events: func(ev bootstrap.Event) {
 		fields := map[string]any{"host": ev.Host, "step": ev.Step, "kind": string(ev.Kind)}
 		if ev.Err != nil {
 			fields["error"] = ev.Err.Error()

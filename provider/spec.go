@@ -13,58 +13,44 @@ import (
 	"github.com/zkboot/zkboot/bootstrap"
 )
 
-// place says under which key of a Spec an attribute of zkboot_ensemble belongs: "" for the
-// Spec itself. Attributes that are Terraform's own business belong nowhere. The names are
-// those of the file, so no attribute has to be named twice and none can be forgotten: a
-// test compares the schema with the fields of Spec.
-func place(attribute string) (section string, ok bool) {
-	switch attribute {
-	case "name", "hardware", "placement", "hosts", "tuning":
-		return "", true
-	case "members", "source", "accept_known_issues", "heap", "jvm_flags", "ports", "data_dir", "data_log_dir", "config":
-		return "ensemble", true
-	}
-	return "", false
-}
-
 // settled reports whether everything that makes up the Spec is known. Before that no host
 // is asked: it may not exist yet.
-func settled(raw tftypes.Value) bool {
+func (k kind) settled(raw tftypes.Value) bool {
 	var attributes map[string]tftypes.Value
 	if !raw.IsKnown() || raw.IsNull() || raw.As(&attributes) != nil {
 		return false
 	}
 	for name, v := range attributes {
-		if _, ok := place(name); ok && !v.IsFullyKnown() {
+		if _, ok := k.place(name); ok && !v.IsFullyKnown() {
 			return false
 		}
 	}
 	return true
 }
 
-// sameSpec reports whether two objects of zkboot_ensemble make one Spec.
-func sameSpec(a, b tftypes.Value) bool {
+// sameSpec reports whether two objects of the resource make one Spec.
+func (k kind) sameSpec(a, b tftypes.Value) bool {
 	var x, y map[string]tftypes.Value
 	if a.IsNull() || b.IsNull() || a.As(&x) != nil || b.As(&y) != nil {
 		return false
 	}
 	for name, v := range x {
-		if _, ok := place(name); ok && !v.Equal(y[name]) {
+		if _, ok := k.place(name); ok && !v.Equal(y[name]) {
 			return false
 		}
 	}
 	return true
 }
 
-// specOf builds the Spec of a settled zkboot_ensemble. It does not validate it.
-func specOf(raw tftypes.Value, ssh bootstrap.SSH) (*bootstrap.Spec, error) {
+// specOf builds the Spec of a settled resource. It does not validate it.
+func (k kind) specOf(raw tftypes.Value, ssh bootstrap.SSH) (*bootstrap.Spec, error) {
 	var attributes map[string]tftypes.Value
 	if err := raw.As(&attributes); err != nil {
 		return nil, err
 	}
-	sections := map[string]map[string]any{"": {}, "ensemble": {}}
+	all, own := map[string]any{}, map[string]any{}
 	for name, v := range attributes {
-		section, ok := place(name)
+		section, ok := k.place(name)
 		if !ok || v.IsNull() {
 			continue
 		}
@@ -72,10 +58,13 @@ func specOf(raw tftypes.Value, ssh bootstrap.SSH) (*bootstrap.Spec, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		sections[section][name] = is
+		if section == "" {
+			all[name] = is
+		} else {
+			own[name] = is
+		}
 	}
-	all := sections[""]
-	all["ensemble"] = sections["ensemble"]
+	all[k.section] = k.fill(all, own)
 	spec := &bootstrap.Spec{}
 	if err := decode(all, spec); err != nil {
 		return nil, err

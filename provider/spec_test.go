@@ -73,7 +73,7 @@ ensemble: {members: {zk1: {id: 1}}, source: {apt: {}}}`,
 				t.Fatal(err)
 			}
 			want.SSH = bootstrap.SSH{User: "debian"}
-			got, err := specOf(configuration(t, want), bootstrap.SSH{User: "debian"})
+			got, err := ensemble().specOf(configuration(t, want), bootstrap.SSH{User: "debian"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +100,7 @@ func TestSchemaHasTheNamesOfTheFile(t *testing.T) {
 	maps.Copy(site, member)
 	have := ensembleSchema(t.Context()).Type().TerraformType(t.Context()).(tftypes.Object).AttributeTypes
 	for name := range have {
-		if _, ok := place(name); !ok {
+		if _, ok := ensemble().place(name); !ok {
 			delete(have, name)
 		}
 	}
@@ -205,10 +205,10 @@ func TestSettledAndSameSpec(t *testing.T) {
 		"unknown": {tftypes.NewValue(typ, tftypes.UnknownValue), false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := settled(c.v); got != c.settled {
+			if got := ensemble().settled(c.v); got != c.settled {
 				t.Errorf("settled: %v", got)
 			}
-			if got := sameSpec(c.v, base); got != c.same {
+			if got := ensemble().sameSpec(c.v, base); got != c.same {
 				t.Errorf("sameSpec: %v", got)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -90,6 +91,8 @@ func (r toy) Prove(context.Context, *bootstrap.Spec, bootstrap.Site, bootstrap.H
 type fleet struct {
 	machines map[string]*bootstraptest.Machine
 	role     toy
+	guest    guest
+	patience time.Duration // with locks
 
 	mu     sync.Mutex
 	down   map[string]bool
@@ -124,7 +127,7 @@ func disk(ms float64) verify.Result {
 }
 
 func (f *fleet) provider() *Provider {
-	return &Provider{Version: "test", Roles: []bootstrap.Role{f.role}, Who: "test", Getenv: func(string) string { return "" },
+	return &Provider{Version: "test", Ensemble: f.role, Sidecar: f.guest, LockPatience: f.patience, Who: "test", Getenv: func(string) string { return "" },
 		Reach: func(Contact) func(context.Context, *bootstrap.Spec, string) (bootstrap.Host, error) { return f.open }}
 }
 
@@ -187,7 +190,7 @@ func (f *fleet) spec() *bootstrap.Spec {
 func (f *fleet) stand(t *testing.T) *bootstrap.Engine {
 	t.Helper()
 	s := &site{provider: f.provider(), known: true}
-	eng := s.engine(t.Context(), 0)
+	eng := s.engine(t.Context(), []bootstrap.Role{f.role}, 0)
 	t.Cleanup(func() { _ = eng.Close() })
 	plan, report := eng.Plan(t.Context(), f.spec(), bootstrap.Intent{Verb: bootstrap.VerbConverge})
 	if err := report.Err(); err != nil {
@@ -215,4 +218,41 @@ resource "zkboot_ensemble" "main" {
   ` + strings.Join(lines, "\n  ") + `
 }
 `
+}
+
+// guest is a sidecar role in miniature: a file that says what is routed.
+type guest struct {
+	before func() // each change of a host, unless nil
+}
+
+const guestConf = bootstrap.ID("file:/etc/guest.conf")
+
+func (guest) Name() string { return "guest" }
+
+func (guest) Validate(*bootstrap.Spec) bootstrap.Report { return bootstrap.Report{} }
+
+func (guest) Queries(*bootstrap.Spec, string) []bootstrap.ID { return []bootstrap.ID{guestConf} }
+
+func (g guest) Compile(s *bootstrap.Spec, _ bootstrap.Site) (map[string]bootstrap.Desired, bootstrap.Report) {
+	if g.before != nil {
+		g.before()
+	}
+	out := map[string]bootstrap.Desired{}
+	for host, is := range s.Sidecars {
+		out[host] = bootstrap.Desired{Resources: []bootstrap.Resource{bootstrap.File{Path: guestConf.Name(),
+			Content: fmt.Sprintln(slices.Sorted(maps.Keys(is.Routes))), Mode: 0o644, Owner: "root", Group: "root"}}}
+	}
+	return out, bootstrap.Report{}
+}
+
+func (guest) Next(*bootstrap.Spec, bootstrap.Site, bootstrap.Intent) (bootstrap.SiteStep, bool, error) {
+	return bootstrap.SiteStep{}, false, nil
+}
+
+func (guest) Do(context.Context, *bootstrap.Spec, bootstrap.Hosts, bootstrap.SiteStep) error {
+	return nil
+}
+
+func (guest) Prove(context.Context, *bootstrap.Spec, bootstrap.Site, bootstrap.Hosts) []verify.Check {
+	return nil
 }

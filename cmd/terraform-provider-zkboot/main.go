@@ -14,7 +14,7 @@ import (
 	fwprovider "github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 
-	"github.com/zkboot/zkboot/bootstrap"
+	"github.com/zkboot/zkboot/bootstrap/sidecar"
 	"github.com/zkboot/zkboot/bootstrap/zookeeper"
 	"github.com/zkboot/zkboot/provider"
 )
@@ -30,8 +30,8 @@ func main() {
 		return
 	}
 	serve := func() fwprovider.Provider {
-		return &provider.Provider{Version: version(), Roles: []bootstrap.Role{zookeeper.New()},
-			Reach: overSSH(os.Getenv), Getenv: os.Getenv, Who: who()}
+		return &provider.Provider{Version: version(), Ensemble: zookeeper.New(), Sidecar: sidecar.New(sidecar.Embedded()),
+			LockPatience: lockPatience, Reach: overSSH(os.Getenv), Getenv: os.Getenv, Who: who()}
 	}
 	if err := providerserver.Serve(ctx, serve, providerserver.ServeOpts{Address: provider.Address, Debug: *debugger}); err != nil {
 		log.Fatal(err)

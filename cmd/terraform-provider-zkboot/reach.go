@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zkboot/zkboot/bootstrap"
+	"github.com/zkboot/zkboot/bootstrap/sidecar"
 	"github.com/zkboot/zkboot/bootstrap/ssh"
 	"github.com/zkboot/zkboot/provider"
 )
@@ -14,6 +15,10 @@ import (
 // firstBoot is the patience with a host that may just have been made, where the spec names
 // none.
 const firstBoot = 2 * time.Minute
+
+// lockPatience is for the longest step that another resource of the run may be at: apt on a
+// slow mirror.
+const lockPatience = 5 * time.Minute
 
 // overSSH reaches hosts over SSH. Each operation has a keyring of its own, so that a key
 // file that was replaced between two of them is read again.
@@ -27,7 +32,8 @@ func overSSH(getenv func(string) string) func(provider.Contact) func(context.Con
 		}
 		return func(ctx context.Context, s *bootstrap.Spec, host string) (bootstrap.Host, error) {
 			patience := cmp.Or(c.Patience, time.Duration(s.Hosts[host].SSH.Patience), time.Duration(s.SSH.Patience), firstBoot)
-			return ssh.Opener(ssh.OpenOptions{Patience: patience, Keys: keys, SudoPassword: sudo, Progress: c.Progress})(ctx, s, host)
+			return ssh.Opener(ssh.OpenOptions{Patience: patience, Keys: keys, SudoPassword: sudo, Progress: c.Progress,
+				Embedded: sidecar.Opener(sidecar.Embedded())})(ctx, s, host)
 		}
 	}
 }

@@ -27,30 +27,31 @@ const (
 	secondLook = 30 * time.Second
 )
 
-// ensemble is the resource zkboot_ensemble.
-type ensemble struct {
+// managed is a resource whose attributes make up a Spec, which the engine brings about.
+type managed struct {
+	kind
 	provider *Provider
 	site     *site // nil while Terraform only validates
 }
 
 var (
-	_ resource.ResourceWithConfigure      = (*ensemble)(nil)
-	_ resource.ResourceWithValidateConfig = (*ensemble)(nil)
-	_ resource.ResourceWithModifyPlan     = (*ensemble)(nil)
+	_ resource.ResourceWithConfigure      = (*managed)(nil)
+	_ resource.ResourceWithValidateConfig = (*managed)(nil)
+	_ resource.ResourceWithModifyPlan     = (*managed)(nil)
 )
 
 // Metadata implements resource.Resource.
-func (e *ensemble) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
-	resp.TypeName = req.ProviderTypeName + "_ensemble"
+func (m *managed) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_" + m.name
 }
 
 // Schema implements resource.Resource.
-func (e *ensemble) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
-	resp.Schema = ensembleSchema(ctx)
+func (m *managed) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = m.schema(ctx)
 }
 
 // Configure implements resource.ResourceWithConfigure.
-func (e *ensemble) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+func (m *managed) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
 	if req.ProviderData == nil {
 		return
 	}
@@ -59,54 +60,50 @@ func (e *ensemble) Configure(_ context.Context, req resource.ConfigureRequest, r
 		resp.Diagnostics.AddError("zkboot", fmt.Sprintf("the provider handed over a %T; this is a fault of zkboot", req.ProviderData))
 		return
 	}
-	e.site = s
+	m.site = s
 }
 
-// Create implements resource.Resource. It takes over whatever of this ensemble is on the
+// Create implements resource.Resource. It takes over whatever of it is on the
 // hosts already, so that it goes on from where an earlier create broke.
-func (e *ensemble) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+func (m *managed) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
 	ctx, cancel := within(ctx, req.Plan, timeouts.Value.Create, createTimeout, &resp.Diagnostics)
 	defer cancel()
-	spec := e.spec(req.Plan.Raw, &resp.Diagnostics)
+	spec := m.spec(req.Plan.Raw, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	eng := e.site.engine(ctx, 0)
+	eng := m.engine(ctx, 0)
 	defer closeEngine(eng, &resp.Diagnostics)
-	plan, report := eng.Plan(ctx, spec, bootstrap.Intent{Verb: bootstrap.VerbConverge})
-	resp.Diagnostics.Append(diagnostics(timeUp(ctx, report))...)
-	if plan == nil {
-		return // nothing was touched, so there is nothing to remember
-	}
-	// From here on hosts may change, and the state must say so however this ends.
-	resp.State.Raw = req.Plan.Raw
-	save(ctx, &resp.State, observed{}, &resp.Diagnostics)
-	if resp.Diagnostics.HasError() {
-		return
-	}
-	report = eng.Apply(ctx, plan)
-	resp.Diagnostics.Append(diagnostics(timeUp(ctx, report))...)
+	touched := false
+	report := carryOut(ctx, eng, spec, bootstrap.Intent{Verb: bootstrap.VerbConverge}, func() {
+		// From here on hosts may change, and the state must say so however this ends.
+		touched = true
+		resp.State.Raw = req.Plan.Raw
+		m.save(ctx, &resp.State, observed{}, &resp.Diagnostics)
+	})
+	resp.Diagnostics.Append(m.diagnostics(timeUp(ctx, report))...)
 	switch err := report.Err(); {
+	case !touched: // there is nothing to remember
 	case errors.Is(err, bootstrap.ErrHardware):
 		resp.State.RemoveResource(ctx) // the gate refuses before any change
 	case err == nil:
-		save(ctx, &resp.State, e.converged(ctx, eng, spec), &resp.Diagnostics)
+		m.save(ctx, &resp.State, m.converged(ctx, eng, spec), &resp.Diagnostics)
 	}
 }
 
 // Read implements resource.Resource. A host that does not answer says nothing about what is
 // on it: it is a warning, and the state stays as it was.
-func (e *ensemble) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+func (m *managed) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	ctx, cancel := within(ctx, req.State, timeouts.Value.Read, readTimeout, &resp.Diagnostics)
 	defer cancel()
-	if e.site == nil || !e.site.known || resp.Diagnostics.HasError() {
+	if m.site == nil || !m.site.known || resp.Diagnostics.HasError() {
 		return // the way to the hosts is not known yet
 	}
-	spec := e.spec(req.State.Raw, &resp.Diagnostics)
+	spec := m.spec(req.State.Raw, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	eng := e.site.engine(ctx, standing)
+	eng := m.engine(ctx, standing)
 	defer closeEngine(eng, &resp.Diagnostics)
 	now, _ := eng.Look(ctx, spec)
 	if gone(eng.Roles, spec, now) {
@@ -114,7 +111,7 @@ func (e *ensemble) Read(ctx context.Context, req resource.ReadRequest, resp *res
 		return
 	}
 	hosts, report := drift(eng, spec, now)
-	resp.Diagnostics.Append(diagnostics(warn(report, func(bootstrap.Finding) bool { return true }))...)
+	resp.Diagnostics.Append(m.diagnostics(warn(report, func(bootstrap.Finding) bool { return true }))...)
 	if hosts != nil {
 		resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("hosts_state"), hosts)...)
 	}
@@ -122,44 +119,41 @@ func (e *ensemble) Read(ctx context.Context, req resource.ReadRequest, resp *res
 
 // Update implements resource.Resource. What failed half-way is not written down as done:
 // the state keeps what was before, and the next plan starts from what the hosts say.
-func (e *ensemble) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+func (m *managed) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
 	limited, cancel := within(ctx, req.Plan, timeouts.Value.Update, updateTimeout, &resp.Diagnostics)
 	defer cancel()
-	if sameSpec(req.Plan.Raw, req.State.Raw) && settledHosts(ctx, req.State, &resp.Diagnostics) {
+	if m.sameSpec(req.Plan.Raw, req.State.Raw) && settledHosts(ctx, req.State, &resp.Diagnostics) {
 		// Only Terraform's own attributes change, which must work with dead hosts too:
 		// on_destroy.ignore_unreachable is there for them.
 		resp.State.Raw = req.Plan.Raw
 		return
 	}
-	spec := e.spec(req.Plan.Raw, &resp.Diagnostics)
+	spec := m.spec(req.Plan.Raw, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	eng := e.site.engine(limited, 0)
+	eng := m.engine(limited, 0)
 	defer closeEngine(eng, &resp.Diagnostics)
-	plan, report := eng.Plan(limited, spec, bootstrap.Intent{Verb: bootstrap.VerbConverge})
-	if plan != nil {
-		report.Merge(eng.Apply(limited, plan))
-	}
-	resp.Diagnostics.Append(diagnostics(timeUp(limited, report))...)
+	report := carryOut(limited, eng, spec, bootstrap.Intent{Verb: bootstrap.VerbConverge}, func() {})
+	resp.Diagnostics.Append(m.diagnostics(timeUp(limited, report))...)
 	if report.Failed() {
-		e.reread(ctx, &resp.State, &resp.Diagnostics)
+		m.reread(ctx, &resp.State, &resp.Diagnostics)
 		return
 	}
 	resp.State.Raw = req.Plan.Raw
-	save(limited, &resp.State, e.converged(limited, eng, spec), &resp.Diagnostics)
+	m.save(limited, &resp.State, m.converged(limited, eng, spec), &resp.Diagnostics)
 }
 
 // reread writes into the state of before what an update that failed has left on the hosts,
 // as far as they answer: the failure itself has been reported.
-func (e *ensemble) reread(ctx context.Context, state *tfsdk.State, diags *diag.Diagnostics) {
+func (m *managed) reread(ctx context.Context, state *tfsdk.State, diags *diag.Diagnostics) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), secondLook)
 	defer cancel()
-	spec := e.spec(state.Raw, diags)
+	spec := m.spec(state.Raw, diags)
 	if spec == nil {
 		return
 	}
-	eng := e.site.engine(ctx, standing)
+	eng := m.engine(ctx, standing)
 	defer closeEngine(eng, diags)
 	now, _ := eng.Look(ctx, spec)
 	if hosts, _ := drift(eng, spec, now); hosts != nil {
@@ -168,50 +162,70 @@ func (e *ensemble) reread(ctx context.Context, state *tfsdk.State, diags *diag.D
 }
 
 // Delete implements resource.Resource. A delete that is one leg of a replacement of the
-// ensemble by itself leaves everything in place, see successor.
-func (e *ensemble) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+// resource by itself leaves everything in place, see successor.
+func (m *managed) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	ctx, cancel := within(ctx, req.State, timeouts.Value.Delete, deleteTimeout, &resp.Diagnostics)
 	defer cancel()
-	spec := e.spec(req.State.Raw, &resp.Diagnostics)
+	spec := m.spec(req.State.Raw, &resp.Diagnostics)
 	note, diags := loadSuccessor(ctx, req.Private)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if note.continues(spec.Name, e.site.walk) {
-		resp.Diagnostics.AddWarning(spec.Name+": left in place", "Terraform replaces this ensemble by itself, so its services and its data stay on the hosts "+
+	if note.continues(spec.Name, m.site.walk) {
+		resp.Diagnostics.AddWarning(spec.Name+": left in place", "Terraform replaces this "+m.name+" by itself, so what it has on the hosts stays there "+
 			"and the create that belongs to it goes on from there.\n\nNext: to start over instead, destroy it and apply again.")
 		return
 	}
-	resp.Diagnostics.Append(protected(ctx, req.State)...)
-	in := intent(ctx, req.State, &resp.Diagnostics)
+	resp.Diagnostics.Append(m.protected(ctx, req.State)...)
+	in := m.intent(ctx, req.State, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	eng := e.site.engine(ctx, standing)
+	eng := m.engine(ctx, standing)
 	defer closeEngine(eng, &resp.Diagnostics)
 	report := destroy(ctx, eng, spec, in)
-	resp.Diagnostics.Append(diagnostics(timeUp(ctx, report))...)
+	resp.Diagnostics.Append(m.diagnostics(timeUp(ctx, report))...)
 }
 
-// intent is what a destroy of the ensemble does by its on_destroy.
-func intent(ctx context.Context, state tfsdk.State, diags *diag.Diagnostics) bootstrap.Intent {
+// replans is how often a plan is made anew because a host changed after it was made.
+const replans = 3
+
+// carryOut plans and applies. touched is called before hosts may change, each time. Another
+// resource of the same run may change a host between the two; nobody has seen the plan yet,
+// and by then the locks are ours, so it is made anew.
+func carryOut(ctx context.Context, eng *bootstrap.Engine, spec *bootstrap.Spec, in bootstrap.Intent, touched func()) bootstrap.Report {
+	for i := 1; ; i++ {
+		plan, report := eng.Plan(ctx, spec, in)
+		if plan == nil {
+			return report
+		}
+		touched()
+		report.Merge(eng.Apply(ctx, plan))
+		if i == replans || !errors.Is(report.Err(), bootstrap.ErrStale) {
+			return report
+		}
+	}
+}
+
+// intent is what a destroy of the resource does by its on_destroy.
+func (m *managed) intent(ctx context.Context, state tfsdk.State, diags *diag.Diagnostics) bootstrap.Intent {
 	var wipe, ignore types.Bool
 	on := path.Root("on_destroy")
-	diags.Append(state.GetAttribute(ctx, on.AtName("wipe_data"), &wipe)...)
+	if m.hasData {
+		diags.Append(state.GetAttribute(ctx, on.AtName("wipe_data"), &wipe)...)
+	}
 	diags.Append(state.GetAttribute(ctx, on.AtName("ignore_unreachable"), &ignore)...)
 	return bootstrap.Intent{Verb: bootstrap.VerbDestroy, Wipe: wipe.ValueBool(), Reachable: ignore.ValueBool()}
 }
 
-// destroy takes the ensemble from every host that answers. Hosts that do not are errors, or
-// warnings where the intent goes on without them.
+// destroy takes everything of the spec from every host that answers. Hosts that do not are
+// errors, or warnings where the intent goes on without them.
 func destroy(ctx context.Context, eng *bootstrap.Engine, spec *bootstrap.Spec, in bootstrap.Intent) bootstrap.Report {
-	plan, report := eng.Plan(ctx, spec, in)
-	if plan != nil {
-		report.Merge(eng.Apply(ctx, plan))
-		if in.Reachable {
-			return unreachableWarns(report)
-		}
+	planned := false
+	report := carryOut(ctx, eng, spec, in, func() { planned = true })
+	if planned && in.Reachable {
+		return unreachableWarns(report)
 	}
 	for i, f := range report.Findings {
 		if errors.Is(f, bootstrap.ErrUnreachable) && f.Hint == "" {
@@ -222,26 +236,35 @@ func destroy(ctx context.Context, eng *bootstrap.Engine, spec *bootstrap.Spec, i
 }
 
 // protected refuses when the state says deletion_protection.
-func protected(ctx context.Context, state tfsdk.State) diag.Diagnostics {
+func (m *managed) protected(ctx context.Context, state tfsdk.State) diag.Diagnostics {
 	var on types.Bool
 	at := path.Root("deletion_protection")
+	if !m.hasData {
+		return nil
+	}
 	diags := state.GetAttribute(ctx, at, &on)
 	if on.ValueBool() {
-		diags.AddAttributeError(at, "deletion_protection", "This ensemble is protected, so it is neither destroyed nor replaced by one of another name.\n\n"+
+		diags.AddAttributeError(at, "deletion_protection", "This "+m.name+" is protected, so it is neither destroyed nor replaced by one of another name.\n\n"+
 			"Next: apply deletion_protection = false first.")
 	}
 	return diags
 }
 
+// engine is one for an operation, to be closed when the operation ends. Zero patience means
+// what the spec says.
+func (m *managed) engine(ctx context.Context, patience time.Duration) *bootstrap.Engine {
+	return m.site.engine(ctx, m.roles(m.provider), patience)
+}
+
 // spec builds the Spec of a configuration that is fully known; nil when that failed.
-func (e *ensemble) spec(raw tftypes.Value, diags *diag.Diagnostics) *bootstrap.Spec {
-	if e.site == nil || !e.site.known {
+func (m *managed) spec(raw tftypes.Value, diags *diag.Diagnostics) *bootstrap.Spec {
+	if m.site == nil || !m.site.known {
 		diags.AddError("provider zkboot", "The provider block has values that are not known, so no host can be reached.\n\nNext: apply what it refers to first, with -target.")
 		return nil
 	}
-	s, err := specOf(raw, e.site.ssh)
+	s, err := m.specOf(raw, m.site.ssh)
 	if err != nil {
-		diags.AddError("zkboot_ensemble", "reading the configuration: "+err.Error())
+		diags.AddError("zkboot_"+m.name, "reading the configuration: "+err.Error())
 		return nil
 	}
 	return s
