@@ -23,7 +23,7 @@ import (
 const (
 	apiConns       = 64
 	apiHeader      = 8 << 10
-	apiRead        = 2 * time.Second // of a whole request, which has no body
+	apiRead        = 2 * time.Second  // of a whole request, which has no body
 	apiWrite       = 10 * time.Second // drains that are waited for get more
 	apiIdle        = 15 * time.Second
 	explainEntries = 100

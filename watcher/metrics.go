@@ -22,7 +22,7 @@ type metrics struct {
 }
 
 // actionKinds are those of Action that a sink has.
-var actionKinds = []string{"command", "write", "reload", "repair", "refused"}
+var actionKinds = []string{"command", "write", "reload", "repair", "foreign", "refused"}
 
 func newMetrics(w *Watcher) *metrics {
 	counter := func(name, help string) prometheus.Counter {
@@ -35,7 +35,7 @@ func newMetrics(w *Watcher) *metrics {
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 2.5}}),
 		failures: counter("zkwatch_apply_failures_total", "Times that the proxy did not take changed sets."),
 		actions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "zkwatch_proxy_actions_total",
-			Help: "What was done to the proxy and its file: runtime commands, writes, reloads, repairs of foreign changes, refusals."}, []string{"kind"}),
+			Help: "What was done to the proxy and its file: runtime commands, writes, reloads, repairs of foreign changes, foreign changes that were only reported, refusals."}, []string{"kind"}),
 		posts:    counter("zkwatch_board_posts_total", "Notices that were posted for other hosts."),
 		unposted: counter("zkwatch_board_post_failures_total", "Notices that could not be posted."),
 		loads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "zkwatch_config_reloads_total",

@@ -35,7 +35,11 @@ var (
 	registryErrors     = newMetric(prometheus.CounterValue, "registry_watch_errors_total", "Watches that could not be set.", "registry")
 	registryReconnects = newMetric(prometheus.CounterValue, "registry_reconnects_total", "Connections after the first one.", "registry")
 
-	proxyUp = newMetric(prometheus.GaugeValue, "proxy_up", "1 while the proxy answers.")
+	proxyUp      = newMetric(prometheus.GaugeValue, "proxy_up", "1 while the proxy answers.")
+	proxyRefused = newMetric(prometheus.GaugeValue, "proxy_refused", "1 while the proxy does not run the configuration that it should.")
+	proxyOld     = newMetric(prometheus.GaugeValue, "proxy_old_workers", "Replaced workers that still finish connections.")
+	routeServers = newMetric(prometheus.GaugeValue, "route_servers", "Servers of a route in the proxy: ready, draining, down (of the ready), ejected (of the down), missing (not there yet).", "route", "state")
+	routeSlots   = newMetric(prometheus.GaugeValue, "route_slots", "Places for servers of a route that need no reload.", "route")
 )
 
 // stateCollector reads the status once for each request.
@@ -63,7 +67,22 @@ func (c stateCollector) Collect(to chan<- prometheus.Metric) {
 		registryReconnects.send(to, float64(r.Reconnects), r.Name)
 	}
 	if s.HAProxy != nil {
-		proxyUp.send(to, oneIf(s.HAProxy.Worker > 0))
+		collectProxy(to, *s.HAProxy)
+	}
+}
+
+func collectProxy(to chan<- prometheus.Metric, p ProxyStatus) {
+	proxyUp.send(to, oneIf(p.Worker > 0))
+	proxyRefused.send(to, oneIf(p.Refused != ""))
+	proxyOld.send(to, float64(p.OldWorkers))
+	for _, r := range p.Routes {
+		routeSlots.send(to, float64(r.Slots), r.Route)
+		for _, one := range []struct {
+			state string
+			n     int
+		}{{"ready", r.Ready}, {"draining", r.Draining}, {"down", r.Down}, {"ejected", r.Ejected}, {"missing", r.Missing}} {
+			routeServers.send(to, float64(one.n), r.Route, one.state)
+		}
 	}
 }
 

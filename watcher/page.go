@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -38,11 +39,12 @@ type pageView struct {
 
 type pageService struct {
 	ServiceStatus
-	Routes []RouteStatus
-	Shown  []Instance
-	More   int // instances that are not shown
-	Mood   string
-	Word   string
+	Routes  []RouteStatus
+	Servers []ServerCount
+	Shown   []Instance
+	More    int // instances that are not shown
+	Mood    string
+	Word    string
 }
 
 // Rejects are those of the rejected entries that the page lists.
@@ -71,64 +73,41 @@ func (w *Watcher) page(rw http.ResponseWriter, _ *http.Request) {
 }
 
 func newPageView(s Status, entries []Entry, now time.Time) pageView {
-	v := pageView{Status: s, Now: now, Good: s.Refused == "", Entries: entries}
+	v := pageView{Status: s, Now: now, Good: s.Well(), Entries: entries}
 	for _, one := range s.Services {
 		p := pageService{ServiceStatus: one, Shown: one.Instances[:min(len(one.Instances), pageInstances)]}
 		p.More = len(one.Instances) - len(p.Shown)
 		for _, r := range s.Routes {
 			if r.Service == one.Service {
 				p.Routes = append(p.Routes, r)
+				p.Servers = append(p.Servers, s.HAProxy.servers(r.Name)...)
 			}
 		}
-		p.Mood, p.Word = mood(one)
-		v.Good = v.Good && p.Mood == "good"
+		p.Word = one.Word()
+		p.Mood = map[string]string{"known": "good", "empty": "bad"}[p.Word]
+		if p.Mood == "" {
+			p.Mood = "warn"
+		}
 		v.Services = append(v.Services, p)
 	}
 	for _, r := range s.Registrations {
-		p := pageRegistration{RegistrationStatus: r}
-		p.Mood, p.Word = r.mood()
-		v.Good = v.Good && (p.Mood == "good" || p.Mood == "calm")
+		p := pageRegistration{RegistrationStatus: r, Word: r.Word()}
+		p.Mood = map[string]string{"announced": "good", "not healthy": "bad", "draining": "warn", "being announced": "warn"}[p.Word]
 		v.Registrations = append(v.Registrations, p)
-	}
-	for _, r := range s.Registries {
-		v.Good = v.Good && r.Connected
-	}
-	if p := s.HAProxy; p != nil {
-		v.Good = v.Good && p.Alarm == "" && p.Worker > 0
 	}
 	return v
 }
 
-// mood is how a service stands, as a colour and as a word.
-func mood(s ServiceStatus) (colour, word string) {
-	switch {
-	case s.Held != nil:
-		return "warn", "held"
-	case s.Truth == Unknown:
-		return "warn", "unknown"
-	case s.Pending:
-		return "warn", "being applied"
-	case s.Truth == Empty:
-		return "bad", "empty"
+// servers returns what is known of a route in the proxy: one, or nothing.
+func (p *ProxyStatus) servers(route string) []ServerCount {
+	if p == nil {
+		return nil
 	}
-	return "good", "known"
-}
-
-// mood is how a registration stands, for the page.
-func (r RegistrationStatus) mood() (colour, word string) {
-	switch {
-	case r.Held:
-		return "calm", "stopped"
-	case r.Draining && r.Announced:
-		return "warn", "draining"
-	case r.Draining:
-		return "calm", "drained"
-	case r.Announced && r.Healthy:
-		return "good", "announced"
-	case r.Healthy:
-		return "warn", "being announced"
+	n := slices.IndexFunc(p.Routes, func(c ServerCount) bool { return c.Route == route })
+	if n < 0 {
+		return nil
 	}
-	return "bad", "not healthy"
+	return p.Routes[n : n+1]
 }
 
 func ago(now, at time.Time) string {

@@ -44,7 +44,9 @@ func busyStatus() Status {
 			{Name: "search-1", Service: "search", Addr: "10.0.0.11:8082", Healthy: true, Announced: true, Draining: true, Since: before(time.Hour), LastCheck: "ok", Why: "by an operator's word"},
 		},
 		Registries: []RegistryStatus{{Name: "main", Connected: false, State: "suspect", Server: "10.0.0.2:2181", Session: "0x100002f1a8b0001", LastReply: before(14 * time.Second)}},
-		HAProxy:    &ProxyStatus{Version: "2.6.12-1+deb12u4", Worker: 48213, Reloads: 2, LastReload: before(40 * time.Minute), Why: "route thumbnails is new"},
+		HAProxy: &ProxyStatus{Version: "2.6.12-1+deb12u4", Worker: 48213, Reloads: 2, LastReload: before(40 * time.Minute), Why: "route thumbnails is new", OldWorkers: 1, Routes: []ServerCount{
+			{Route: "billing", Slots: 8, Ready: 2}, {Route: "inventory", Slots: 8, Ready: 2, Draining: 1, Down: 1, Ejected: 1},
+			{Route: "search", Slots: 4, Overflow: 1, Ready: 4, Missing: 1}, {Route: "thumbnails", Slots: 4}}},
 	}
 }
 
@@ -76,7 +78,7 @@ func TestPage(t *testing.T) {
 	calm.Registries[0].Connected, calm.Registries[0].State = true, "connected"
 	refused := busyStatus()
 	refused.Refused = "/etc/zkwatch/zkwatch.yaml:12:5: routes[\"inventory\"].bind: 127.0.0.1:3000 is taken by routes[\"search\"]"
-	refused.HAProxy = &ProxyStatus{Alarm: "the file could not be written: no space left on device"}
+	refused.HAProxy = &ProxyStatus{Due: "route billing has no free slot", Refused: "haproxy -c refuses the file: unknown keyword 'blance'"}
 	for name, tt := range map[string]struct {
 		status  Status
 		entries []Entry
@@ -121,7 +123,7 @@ func TestThePageEscapesEverything(t *testing.T) {
 		Routes:        []RouteStatus{{Name: evil, Service: evil, Bind: evil, Mode: evil}},
 		Registrations: []RegistrationStatus{{Name: evil, Service: evil, Addr: evil, Why: evil, LastCheck: evil}},
 		Registries:    []RegistryStatus{{Name: evil, State: evil, Server: evil, Session: evil}},
-		HAProxy:       &ProxyStatus{Version: evil, Why: evil, Alarm: evil},
+		HAProxy:       &ProxyStatus{Version: evil, Why: evil, Due: evil, Refused: evil, Routes: []ServerCount{{Route: evil}}},
 	}
 	page := render(t, s, []Entry{{Service: evil, Event: evil, Rule: evil, Error: evil, Actions: []Action{{Kind: evil, Text: evil, Why: evil}}}})
 	for _, bad := range []string{"<script", "<img", "alert(2)>", `"'>`} {

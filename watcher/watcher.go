@@ -30,12 +30,13 @@ type Watcher struct {
 	// Watchdog is how often the service manager wants to hear of us; 0 for never.
 	Watchdog time.Duration
 
-	once    sync.Once
-	journal *Journal
-	metrics *metrics
-	started time.Time
-	reloads chan reload
-	broken  chan error
+	once      sync.Once
+	journal   *Journal
+	metrics   *metrics
+	reloadLog reloadLog // of the proxy
+	started   time.Time
+	reloads   chan reload // of the configuration
+	broken    chan error
 
 	mu  sync.RWMutex // guards what follows
 	now running

@@ -163,7 +163,7 @@ func (w *Watcher) changeDiscovery(ctx context.Context, old running, next *runnin
 		if err != nil {
 			return fmt.Errorf("haproxy: %w", err)
 		}
-		next.sink = &meteredSink{Sink: sink, metrics: w.metrics}
+		next.sink = &meteredSink{Sink: sink, metrics: w.metrics, reloads: &w.reloadLog}
 	}
 	if err := old.discovering.stop(); err != nil {
 		w.Log.Warn("discovery did not end cleanly", "error", err)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -33,16 +33,83 @@ type RouteStatus struct {
 
 // ProxyStatus is what is known of the proxy.
 type ProxyStatus struct {
-	Version    string    `json:"version,omitempty"`
-	Worker     int       `json:"worker,omitempty"` // process id; 0: none answers
-	Reloads    int64     `json:"reloads"`          // by zkwatch, since it started
-	LastReload time.Time `json:"last_reload,omitzero"`
-	Why        string    `json:"why,omitempty"` // it was reloaded last
-	Alarm      string    `json:"alarm,omitempty"`
+	Version    string        `json:"version,omitempty"`
+	Worker     int           `json:"worker,omitempty"` // process id; 0: none answers
+	OldWorkers int           `json:"old_workers"`      // that finish what they have
+	Reloads    int64         `json:"reloads"`          // by zkwatch, since it started
+	LastReload time.Time     `json:"last_reload,omitzero"`
+	Why        string        `json:"why,omitempty"`     // it was reloaded last
+	Due        string        `json:"due,omitempty"`     // why another reload is to come
+	Refused    string        `json:"refused,omitempty"` // why it does not run what it should
+	Routes     []ServerCount `json:"routes,omitempty"`
 }
 
-// described is a sink that tells about its proxy: Version, Worker and Alarm.
-type described interface{ Describe() ProxyStatus }
+// ServerCount is how the servers of a route stand in the proxy.
+type ServerCount struct {
+	Route    string `json:"route"`
+	Slots    int    `json:"slots"`    // for instances to come and go without a reload
+	Overflow int    `json:"overflow"` // servers beyond the slots
+	Ready    int    `json:"ready"`
+	Draining int    `json:"draining"`
+	Down     int    `json:"down"`    // of the ready ones
+	Ejected  int    `json:"ejected"` // of those, because they answered with errors
+	Missing  int    `json:"missing"` // instances that are not served yet
+}
+
+// Describer is a Sink that tells about its proxy: all of ProxyStatus but the reloads, which
+// outlive a sink and are counted here.
+type Describer interface{ Describe() ProxyStatus }
+
+// Word is how a service stands: known, empty, unknown, held, or being applied.
+func (s ServiceStatus) Word() string {
+	switch {
+	case s.Held != nil:
+		return "held"
+	case s.Truth == Known && s.Pending:
+		return "being applied"
+	}
+	return string(s.Truth)
+}
+
+// Word is how a registration stands: announced, being announced, not healthy, draining,
+// drained, or stopped.
+func (r RegistrationStatus) Word() string {
+	switch {
+	case r.Held:
+		return "stopped"
+	case r.Draining && r.Announced:
+		return "draining"
+	case r.Draining:
+		return "drained"
+	case r.Announced && r.Healthy:
+		return "announced"
+	case r.Healthy:
+		return "being announced"
+	}
+	return "not healthy"
+}
+
+// Well tells whether nothing needs a look: every service is known and served, every
+// registration is where it should be, registries and proxy answer.
+func (s Status) Well() bool {
+	well := s.Refused == ""
+	for _, one := range s.Services {
+		well = well && one.Word() == "known"
+	}
+	for _, r := range s.Registrations {
+		well = well && (r.Word() == "announced" || r.Held || r.Draining && !r.Announced)
+	}
+	for _, r := range s.Registries {
+		well = well && r.Connected
+	}
+	if p := s.HAProxy; p != nil {
+		well = well && p.Worker > 0 && p.Refused == ""
+		for _, r := range p.Routes {
+			well = well && r.Missing == 0 && (r.Ready == 0 || r.Down < r.Ready)
+		}
+	}
+	return well
+}
 
 func (w *Watcher) current() running {
 	w.setup()
@@ -90,17 +157,19 @@ func (w *Watcher) Status(service string) Status {
 	return s
 }
 
+// reloadLog outlives the sinks that one configuration after the other makes.
+type reloadLog struct {
+	mu    sync.Mutex
+	count int64
+	at    time.Time
+	why   string
+}
+
 // meteredSink counts what a sink does, whoever made it do so.
 type meteredSink struct {
 	Sink
 	metrics *metrics
-	last    atomic.Pointer[lastReload]
-	reloads atomic.Int64
-}
-
-type lastReload struct {
-	at  time.Time
-	why string
+	reloads *reloadLog
 }
 
 // Run implements Sink.
@@ -131,21 +200,21 @@ func (s *meteredSink) count(o Outcome) {
 	for _, a := range o.Actions {
 		s.metrics.action(a.Kind)
 		if a.Kind == "reload" {
-			s.reloads.Add(1)
-			s.last.Store(&lastReload{time.Now(), a.Why})
+			s.reloads.mu.Lock()
+			s.reloads.count, s.reloads.at, s.reloads.why = s.reloads.count+1, time.Now(), a.Why
+			s.reloads.mu.Unlock()
 		}
 	}
 }
 
 func (s *meteredSink) status() *ProxyStatus {
 	p := ProxyStatus{}
-	if d, ok := s.Sink.(described); ok {
+	if d, ok := s.Sink.(Describer); ok {
 		p = d.Describe()
 	}
-	p.Reloads = s.reloads.Load()
-	if last := s.last.Load(); last != nil {
-		p.LastReload, p.Why = last.at, last.why
-	}
+	s.reloads.mu.Lock()
+	defer s.reloads.mu.Unlock()
+	p.Reloads, p.LastReload, p.Why = s.reloads.count, s.reloads.at, s.reloads.why
 	return &p
 }
 
