@@ -34,8 +34,10 @@ func execCheck(argv []string) check {
 			}
 			select {
 			case <-ctx.Done():
-				return named(name, err)
 			case <-time.After(execBusy):
+			}
+			if ctx.Err() != nil { // both may be so
+				return named(name, err)
 			}
 		}
 	}

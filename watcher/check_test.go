@@ -15,20 +15,24 @@ import (
 	"github.com/zkboot/zkboot/watcher/config"
 )
 
-// ask runs the check that c describes, with half a second for it.
+// ask runs the check that c describes, with half a second for one that gets no answer.
 func ask(t *testing.T, c config.ServiceCheck) error {
 	t.Helper()
 	ask, err := newCheck(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	limit := time.Minute
+	if strings.Contains(c.HTTP, "/hang") || strings.Contains(c.HTTP, "/drip") && c.Body != "" {
+		limit = 500 * time.Millisecond
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	return ask(ctx)
 }
 
-// service is a web service with one path for each thing that a check may meet.
-func service(t *testing.T) *httptest.Server {
+// webService is a web service with one path for each thing that a check may meet.
+func webService(t *testing.T) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
 	for _, status := range []int{200, 204, 302, 399, 404, 503} {
@@ -55,7 +59,7 @@ func service(t *testing.T) *httptest.Server {
 }
 
 func TestHTTPCheck(t *testing.T) {
-	s := service(t)
+	s := webService(t)
 	tests := map[string]struct {
 		check config.ServiceCheck
 		want  string // of the error, "" for a pass

@@ -10,8 +10,8 @@ import (
 // round is one check with what is needed to tell whether it says anything about the service.
 type round struct {
 	err      error
-	late     time.Duration // how long after its time it was begun
-	lost     time.Duration // time that the process was kept from running during the check
+	late     time.Duration // time that the process was kept from running between the start of the check before and this one's
+	lost     time.Duration // likewise during this one
 	interval time.Duration
 	timeout  time.Duration
 }
@@ -27,9 +27,9 @@ func (r round) doubt() string {
 	case ours(r.err):
 		return "zkwatch itself is short of something: " + r.err.Error()
 	case r.late > max(r.interval, time.Second):
-		return fmt.Sprintf("zkwatch was kept from running for %v before the check", r.late.Round(time.Millisecond))
+		return fmt.Sprintf("zkwatch was kept from running for %v before it", r.late.Round(time.Millisecond))
 	case errors.Is(r.err, errTimeout) && r.lost > r.timeout/2:
-		return fmt.Sprintf("zkwatch was kept from running for %v of the %v that the check has", r.lost.Round(time.Millisecond), r.timeout)
+		return fmt.Sprintf("zkwatch was kept from running for %v of the %v that it has", r.lost.Round(time.Millisecond), r.timeout)
 	}
 	return ""
 }

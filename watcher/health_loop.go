@@ -19,8 +19,8 @@ const checkSlack = time.Second
 
 // checks runs the check again and again, from start to start in the interval, one at a time.
 func (g *registration) checks(ctx context.Context) {
-	due := time.Now()
 	var running chan error // of a check that did not return in time
+	last := g.r.lag.total(time.Now())
 	for {
 		began := time.Now()
 		before := g.r.lag.total(began)
@@ -30,15 +30,12 @@ func (g *registration) checks(ctx context.Context) {
 			return
 		}
 		now := time.Now()
-		g.judge(now, round{err: err, late: began.Sub(due), lost: g.r.lag.total(now) - before, interval: g.interval(), timeout: g.timeout()})
-		if due = began.Add(jitter(g.interval())); now.After(due) {
-			due = now // it took longer than the interval, which is no lag
-		}
-		timer := time.NewTimer(due.Sub(now))
+		g.judge(now, round{err: err, late: before - last, lost: g.r.lag.total(now) - before, interval: g.interval(), timeout: g.timeout()})
+		last = before
+		timer := time.NewTimer(began.Add(jitter(g.interval())).Sub(now)) // at once where it took longer than that
 		select {
 		case <-timer.C:
 		case <-g.recheck:
-			due = time.Now()
 		case <-ctx.Done():
 		}
 		timer.Stop()
@@ -64,17 +61,22 @@ func (g *registration) once(ctx context.Context, running chan error) (chan error
 	}
 	limit := time.NewTimer(g.timeout() + checkSlack)
 	defer limit.Stop()
+	var err error
 	select {
-	case err := <-running:
-		if stuck { // an old answer says nothing of now
-			return nil, fmt.Errorf("the check before returned only now: %w", errTimeout)
-		}
-		return nil, err
-	case <-limit.C:
-		return running, fmt.Errorf("the check does not return and cannot be ended: %w", errTimeout)
+	case err = <-running:
 	case <-ctx.Done():
 		return running, ctx.Err()
+	case <-limit.C:
+		select { // after a pause of this process both are due
+		case err = <-running:
+		default:
+			return running, fmt.Errorf("the check does not return and cannot be ended: %w", errTimeout)
+		}
 	}
+	if stuck { // an old answer says nothing of now
+		return nil, fmt.Errorf("the check before returned only now: %w", errTimeout)
+	}
+	return nil, err
 }
 
 // judge takes the result of one check.

@@ -65,17 +65,17 @@ func TestDoubt(t *testing.T) {
 		round round
 		want  string // "" means that the result counts
 	}{
-		"a pass always counts":                    {round{late: time.Hour, lost: time.Hour}, ""},
-		"a timeout on an idle machine":            {round{err: timeout}, ""},
-		"a timeout, and a little time lost":       {round{err: timeout, lost: 500 * time.Millisecond}, ""},
-		"a timeout, and most of the time lost":    {round{err: timeout, lost: 501 * time.Millisecond}, "kept from running for 501ms of the 1s"},
-		"a status, and most of the time lost":     {round{err: errors.New("status 503"), lost: time.Second}, ""},
-		"begun late by the interval":              {round{err: timeout, late: 2 * time.Second}, ""},
-		"begun later than that":                   {round{err: timeout, late: 2*time.Second + 1}, "kept from running for 2s before the check"},
-		"begun late: a script may have timed out": {round{err: errors.New("exit status 28"), late: 3 * time.Second}, "kept from running for 3s"},
-		"refused is refused, however late":        {round{err: fmt.Errorf("tcp h: %w", syscall.ECONNREFUSED), late: time.Hour, lost: time.Hour}, ""},
-		"out of file descriptors":                 {round{err: fmt.Errorf("tcp h: %w", syscall.EMFILE)}, "short of something: tcp h: too many open files"},
-		"out of processes":                        {round{err: fmt.Errorf("exec x: %w", syscall.EAGAIN)}, "short of something"},
+		"a pass always counts":                                 {round{late: time.Hour, lost: time.Hour}, ""},
+		"a timeout on an idle machine":                         {round{err: timeout}, ""},
+		"a timeout, and a little time lost":                    {round{err: timeout, lost: 500 * time.Millisecond}, ""},
+		"a timeout, and most of the time lost":                 {round{err: timeout, lost: 501 * time.Millisecond}, "kept from running for 501ms of the 1s"},
+		"a status, and most of the time lost":                  {round{err: errors.New("status 503"), lost: time.Second}, ""},
+		"as much lost before it as the interval":               {round{err: timeout, late: 2 * time.Second}, ""},
+		"more lost before it":                                  {round{err: timeout, late: 2*time.Second + 1}, "kept from running for 2s before it"},
+		"much lost before it, and a script may have timed out": {round{err: errors.New("exit status 28"), late: 3 * time.Second}, "kept from running for 3s"},
+		"refused is refused, however late":                     {round{err: fmt.Errorf("tcp h: %w", syscall.ECONNREFUSED), late: time.Hour, lost: time.Hour}, ""},
+		"out of file descriptors":                              {round{err: fmt.Errorf("tcp h: %w", syscall.EMFILE)}, "short of something: tcp h: too many open files"},
+		"out of processes":                                     {round{err: fmt.Errorf("exec x: %w", syscall.EAGAIN)}, "short of something"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tt.round.interval, tt.round.timeout = 2*time.Second, time.Second
