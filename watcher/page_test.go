@@ -75,6 +75,7 @@ func render(t *testing.T, s Status, entries []Entry) string {
 func TestPage(t *testing.T) {
 	calm := busyStatus()
 	calm.Services, calm.Registrations = calm.Services[1:2], calm.Registrations[:1]
+	calm.HAProxy.Routes = calm.HAProxy.Routes[1:2]
 	calm.Registries[0].Connected, calm.Registries[0].State = true, "connected"
 	refused := busyStatus()
 	refused.Refused = "/etc/zkwatch/zkwatch.yaml:12:5: routes[\"inventory\"].bind: 127.0.0.1:3000 is taken by routes[\"search\"]"
