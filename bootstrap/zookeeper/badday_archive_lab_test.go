@@ -12,11 +12,12 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,19 +29,15 @@ import (
 // operator's machine. A sum that does not fit is refused, with both sums.
 func (d *days) archive(t *testing.T) {
 	d.bare(t)
-	file, sum := d.jars(t)
-	url := d.serve(t, file)
-	source := func(url, sum string) string {
-		return fmt.Sprintf("{tarball: {url: %q, sha512: %s}}", url, sum)
-	}
-
-	wrong := strings.Repeat("ab", 64)
-	s, _ := d.spec(t, shape{source: source(url, wrong)})
+	r := d.release(t)
+	url := d.serve(t, r.file)
+	other := release{r.version, r.file, strings.Repeat("ab", 64)}
+	s, _ := d.spec(t, shape{source: other.source(url), accept: " "})
 	err := d.apply(t, s, nil).Err()
 	if err == nil {
 		t.Fatal("an archive with another sum was taken")
 	}
-	for _, word := range []string{"zk1: create archive /opt/zookeeper/bad", url, wrong[:12], sum[:12]} {
+	for _, word := range []string{"zk1: create archive /opt/zookeeper/bad", url, other.sum[:12], r.sum[:12]} {
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("no %q in: %v", word, err)
 		}
@@ -49,7 +46,7 @@ func (d *days) archive(t *testing.T) {
 		t.Errorf("/opt/zookeeper holds %q", left)
 	}
 
-	s, _ = d.spec(t, shape{source: source(url, sum)})
+	s, _ = d.spec(t, shape{source: r.source(url), accept: " "})
 	d.converge(t, s)
 	d.keep(t, "/kept-through-archives")
 	if report := d.run(t, s, bootstrap.Intent{Verb: bootstrap.VerbDestroy}, nil); report.Failed() {
@@ -57,7 +54,7 @@ func (d *days) archive(t *testing.T) {
 	}
 	d.sh(t, "zk1", "test ! -e /opt/zookeeper")
 
-	s, _ = d.spec(t, shape{source: source("file://"+file, sum)})
+	s, _ = d.spec(t, shape{source: r.source("file://" + r.file), accept: " "})
 	d.converge(t, s)
 	d.kept(t, "/kept-through-archives")
 	d.bare(t)
@@ -88,15 +85,16 @@ func (d *days) serve(t *testing.T, file string) string {
 	return "http://" + ln.Addr().String() + "/" + filepath.Base(file)
 }
 
-// jars assembles a release archive from the jars of the Debian package on a lab host.
-func (d *days) jars(t *testing.T) (file, sum string) {
+// jars assembles a release archive: the server's own jars as given, by name, and what they
+// depend on as the Debian packages on a lab host have it.
+func (d *days) jars(t *testing.T, version string, own map[string][]byte) (file, sum string) {
 	t.Helper()
 	root, err := d.host(t, "zk2").Root()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	const top = "apache-zookeeper-3.8.6-bin"
+	top := "apache-zookeeper-" + version + "-bin"
 	var b bytes.Buffer
 	compressed := gzip.NewWriter(&b)
 	w := tar.NewWriter(compressed)
@@ -108,15 +106,18 @@ func (d *days) jars(t *testing.T) (file, sum string) {
 			t.Fatal(err)
 		}
 	}
-	for _, jar := range []string{"zookeeper", "zookeeper-jute", "metrics-core", "slf4j-api", "slf4j-simple", "snappy-java", "servlet-api",
+	for _, jar := range slices.Sorted(maps.Keys(own)) {
+		add(jar+".jar", alone(t, own[jar]))
+	}
+	for _, jar := range []string{"metrics-core", "slf4j-api", "slf4j-simple", "snappy-java", "servlet-api",
 		"jetty9-server", "jetty9-servlet", "jetty9-util", "jetty9-util-ajax", "jetty9-http", "jetty9-io", "jetty9-security",
-		"jackson-core", "jackson-annotations", "jackson-databind", "commons-cli", "log4j-1.2", "netty-all"} {
+		"jackson-core", "jackson-annotations", "jackson-databind", "commons-cli", "commons-io", "log4j-1.2", "netty-all"} {
 		path := d.sh(t, "zk2", "readlink -f /usr/share/java/"+jar+".jar")
 		content, err := root.ReadFile(strings.TrimPrefix(path, "/"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		add(jar+".jar", content)
+		add(jar+".jar", alone(t, content))
 	}
 	add("stub.jar", stubJar(t))
 	if err := errors.Join(w.Close(), compressed.Close()); err != nil {
@@ -128,6 +129,30 @@ func (d *days) jars(t *testing.T) (file, sum string) {
 	}
 	digest := sha512.Sum512(b.Bytes())
 	return file, hex.EncodeToString(digest[:])
+}
+
+// alone takes the manifest out of a jar. Those of Debian name jars in /usr/share/java, which
+// the JVM would load before the others of the archive.
+func alone(t *testing.T, jar []byte) []byte {
+	t.Helper()
+	r, err := zip.NewReader(bytes.NewReader(jar), int64(len(jar)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, f := range r.File {
+		if f.Name == "META-INF/MANIFEST.MF" {
+			continue
+		}
+		if err := w.Copy(f); err != nil {
+			t.Fatalf("%s: %v", f.Name, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 // stubClass is PrometheusMetricsProvider, which Debian does not package and every release
