@@ -13,8 +13,9 @@ PLUGIN    := $(MIRROR)/registry.terraform.io/zkboot/zkboot/$(VERSION)/$(TF_OS_AR
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: agents ## build zkboot, the provider and the agent into bin/
+build: agents ## build zkboot, zkwatch, the provider and the agent into bin/
 	$(GO) build -trimpath -o $(BIN)/zkboot ./cmd/zkboot
+	$(GO) build -trimpath -o $(BIN)/zkwatch ./cmd/zkwatch
 	$(GO) build -trimpath -o $(BIN)/terraform-provider-zkboot ./cmd/terraform-provider-zkboot
 
 agents:

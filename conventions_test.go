@@ -41,9 +41,11 @@ var mayImport = map[string][]string{
 	"watcher/config": {"strictyaml", "go.yaml.in/yaml/v3"},
 	"watcher": {"watcher/config", "golang.org/x/sync", "github.com/google/renameio/v2", "github.com/prometheus/client_golang",
 		"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/net/netutil"},
-	"watcher/zookeeper":             {"watcher", "watcher/config", "github.com/go-zookeeper/zk"},
-	"watcher/haproxy":               {"watcher", "watcher/config", "github.com/google/renameio/v2"},
-	"watcher/watchertest":           {"watcher", "watcher/config"},
+	"watcher/zookeeper":   {"watcher", "watcher/config", "github.com/go-zookeeper/zk"},
+	"watcher/haproxy":     {"watcher", "watcher/config", "github.com/google/renameio/v2"},
+	"watcher/watchertest": {"watcher", "watcher/config"},
+	"cmd/zkwatch": {"watcher", "watcher/config", "watcher/haproxy", "watcher/zookeeper", "github.com/spf13/cobra",
+		"github.com/coreos/go-systemd/v22/daemon"},
 	"cmd/zkagent":                   {"bootstrap/agent"},
 	"cmd/terraform-provider-zkboot": {"provider", "bootstrap", "bootstrap/agent", "bootstrap/sidecar", "bootstrap/ssh", "bootstrap/zookeeper", "github.com/hashicorp/terraform-plugin-framework"},
 	"cmd/zkboot": {"bootstrap", "bootstrap/agent", "bootstrap/lab", "bootstrap/sidecar", "bootstrap/ssh", "bootstrap/zookeeper", "sysctl", "verify",
@@ -56,6 +58,8 @@ var mayImport = map[string][]string{
 var mustNotLink = map[string][]string{
 	"cmd/zkagent": {"github.com/hashicorp/terraform-plugin-framework", "github.com/spf13/cobra", "google.golang.org/grpc",
 		"github.com/go-zookeeper/zk", "golang.org/x/crypto/ssh", "github.com/pkg/sftp"},
+	"cmd/zkwatch": {module + "/bootstrap", module + "/verify", "golang.org/x/crypto", "github.com/pkg/sftp",
+		"github.com/hashicorp/terraform-plugin-framework", "google.golang.org/grpc"},
 	"cmd/zkboot": {"github.com/hashicorp/terraform-plugin-framework", "google.golang.org/grpc"},
 }
 

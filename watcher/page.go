@@ -23,7 +23,7 @@ var pageText string
 
 // pageTemplate is parsed once: it is constant, and a mistake in it fails every test of the page.
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"ago": ago, "span": span, "clock": func(t time.Time) string { return t.Format("15:04:05.000") },
+	"ago": ago, "span": Span, "clock": func(t time.Time) string { return t.Format("15:04:05.000") },
 	"hour": func(t time.Time) string { return t.Format("15:04:05") },
 	"rfc":  func(t time.Time) string { return t.Format(time.RFC3339) },
 }).Parse(pageText))
@@ -114,11 +114,11 @@ func ago(now, at time.Time) string {
 	if at.IsZero() {
 		return "never"
 	}
-	return span(now.Sub(at)) + " ago"
+	return Span(now.Sub(at)) + " ago"
 }
 
-// span is a length of time with its two greatest units.
-func span(d time.Duration) string {
+// Span is a length of time with its two greatest units.
+func Span(d time.Duration) string {
 	switch d = d.Round(time.Millisecond); {
 	case d < 0:
 		return "0s"

@@ -158,7 +158,7 @@ func TestThePageIsBounded(t *testing.T) {
 func TestSpan(t *testing.T) {
 	for d, want := range map[time.Duration]string{-time.Second: "0s", 0: "0ms", 999 * time.Millisecond: "999ms", 1500 * time.Millisecond: "1.5s",
 		61 * time.Second: "1m 1s", 3*time.Hour + 59*time.Minute: "3h 59m", 49 * time.Hour: "2d 1h"} {
-		if got := span(d); got != want {
+		if got := Span(d); got != want {
 			t.Errorf("%s: %q, want %q", d, got, want)
 		}
 	}
