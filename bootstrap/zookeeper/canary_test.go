@@ -115,18 +115,7 @@ func TestCanaryReachesABusyMember(t *testing.T) {
 				if tt.never != nil {
 					w.dials = append(tt.before, tt.never)
 				}
-				start := time.Now()
-				c, err := connect(t.Context(), members(testSpec(3))[1], w)
-				if err != nil {
-					t.Fatal(err)
-				}
-				_, _, err = c.conn.Exists("/x")
-				took := time.Since(start)
-				if err != nil {
-					err = c.fails("write", err)
-				}
-				c.close()
-				w.wg.Wait()
+				took, err := asks(t, w)
 				if took < tt.least || took > tt.most {
 					t.Errorf("took %s, want %s to %s", took, tt.least, tt.most)
 				}
@@ -139,6 +128,24 @@ func TestCanaryReachesABusyMember(t *testing.T) {
 			})
 		})
 	}
+}
+
+// asks for a znode over a way, and returns what a canary would say of it and after how long.
+func asks(t *testing.T, w *way) (time.Duration, error) {
+	t.Helper()
+	start := time.Now()
+	c, err := connect(t.Context(), members(testSpec(3))[1], w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = c.conn.Exists("/x")
+	took := time.Since(start)
+	if err != nil {
+		err = c.fails("write", err)
+	}
+	c.close()
+	w.wg.Wait()
+	return took, err
 }
 
 // Neither the end of a run nor closing waits for a member that cannot be reached.
