@@ -36,7 +36,8 @@ func (p place) path() string { return p.dir + "/" + p.name }
 
 // placed is a znode that was seen to be there and ours.
 type placed struct {
-	path    string
+	place
+	znode   string // its path
 	session int64
 	mzxid   int64
 	data    []byte

@@ -178,7 +178,7 @@ func (k *keeper) exists(ctx context.Context, path string) (zk.Stat, bool, error)
 
 // make creates the znode in place of the others, in one step: readers see no gap.
 func (k *keeper) make(ctx context.Context, n node, session int64, others []owned) error {
-	if err := k.taken(session, others); err != nil {
+	if err := k.taken(n.place, session, others); err != nil {
 		return err
 	}
 	path, flags := n.path(), int32(zk.FlagEphemeral)
@@ -203,11 +203,11 @@ func (k *keeper) make(ctx context.Context, n node, session int64, others []owned
 
 // taken refuses to fight: it is the error of a znode that was put in this session a moment
 // ago and was taken away by somebody else, and that waits until it is put again.
-func (k *keeper) taken(session int64, others []owned) error {
+func (k *keeper) taken(p place, session int64, others []owned) error {
 	k.mu.Lock()
 	was := k.at
 	k.mu.Unlock()
-	if was.session != session || k.putAt.IsZero() {
+	if was.place != p || was.session != session {
 		return nil
 	}
 	by := "somebody deleted it"
@@ -223,7 +223,7 @@ func (k *keeper) taken(session int64, others []owned) error {
 	default:
 		k.fights = 0
 	}
-	k.c.log.Warn("a registration was taken away and is put again", "path", was.path, "by", by)
+	k.c.log.Warn("a registration was taken away and is put again", "path", was.znode, "by", by)
 	return nil
 }
 
@@ -285,7 +285,7 @@ func (k *keeper) write(ctx context.Context, n node, mine owned, session int64) (
 	if errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrBadVersion) {
 		return placed{}, false, nil
 	}
-	return placed{path: mine.path, session: session, mzxid: mine.stat.Mzxid, data: n.data}, err == nil, err
+	return placed{place: n.place, znode: mine.path, session: session, mzxid: mine.stat.Mzxid, data: n.data}, err == nil, err
 }
 
 // clear removes what is ours at a place: of this session, or of an earlier one of this process.

@@ -256,12 +256,13 @@ func (w *worker) judge(f *found) {
 	}
 }
 
-// provisional publishes what the names alone tell, when they all tell enough.
+// provisional publishes what the names alone tell, when they all tell enough. It has no
+// revision: a draining instance shows as one that is not, so nobody may take it for proof.
 func (w *worker) provisional(why string, start time.Time) {
 	if w.at.Format == config.Nerve {
 		return
 	}
-	s := watcher.Snapshot{Service: w.service, Truth: watcher.Known, Provisional: true, Event: why, At: start, Revision: w.revision()}
+	s := watcher.Snapshot{Service: w.service, Truth: watcher.Known, Provisional: true, Event: why, At: start}
 	for _, name := range slices.Sorted(maps.Keys(w.seen.children)) {
 		i, ok := named(name)
 		if !ok {

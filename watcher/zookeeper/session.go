@@ -132,7 +132,7 @@ func (c *Client) timeout() time.Duration {
 func (c *Client) isUp() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.link.up && c.link.told == StateConnected
+	return c.link.up && c.link.told == StateConnected && !c.link.closed
 }
 
 // clock tells that a session is lost, which the library learns from a server alone, and so
