@@ -3,6 +3,7 @@ package watcher
 import (
 	"errors"
 	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +22,7 @@ func (r *rig) posted() ([]Notice, time.Duration) {
 	if len(r.board.posts) == 0 {
 		return nil, 0
 	}
-	return r.board.posts, r.board.at[len(r.board.at)-1].Sub(r.begin)
+	return slices.Clone(r.board.posts), r.board.at[len(r.board.at)-1].Sub(r.begin)
 }
 
 func TestAHostPostsWhatItServes(t *testing.T) {
@@ -40,11 +41,36 @@ func TestAHostPostsWhatItServes(t *testing.T) {
 		r.wait(time.Hour)
 		r.show("api", "a b c")
 		r.wait(time.Hour)
+		r.rev--
+		r.show("api", "a b c") // read again, and no news
+		r.wait(time.Hour)
 		posts, _ = r.posted()
 		want["api"] = Applied{4, Known, 3, false} // the same set, as of a later revision
 		want["db"] = Applied{3, Empty, 0, false}
 		if len(posts) != 3 || !maps.Equal(posts[2].Services, want) {
-			t.Errorf("posted %+v, want the end of the hold and then %+v, and nothing in two hours without news", posts[1:], want)
+			t.Errorf("posted %+v, want the end of the hold and then %+v, and nothing in three hours without news", posts[1:], want)
+		}
+	})
+}
+
+func TestATruthThatTimeAloneChangesIsPosted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startWithBoard(t, "api")
+		defer r.stop()
+		r.rev = 9
+		r.show("api", "a")
+		r.wait(time.Minute)
+		r.rev = 6
+		r.show("api", "a")
+		r.wait(time.Minute)
+		posts, _ := r.posted()
+		if want := (Applied{10, Unknown, 1, false}); posts[len(posts)-1].Services["api"] != want {
+			t.Errorf("posted %+v, want %+v", posts[len(posts)-1], want)
+		}
+		r.wait(10 * time.Second)
+		posts, _ = r.posted()
+		if want := (Applied{7, Known, 1, false}); posts[len(posts)-1].Services["api"] != want {
+			t.Errorf("posted %+v, want %+v: the older revision has stood for long enough", posts[len(posts)-1], want)
 		}
 	})
 }
@@ -57,11 +83,12 @@ func TestAHostPostsAtMostOnceInTenSeconds(t *testing.T) {
 			r.show("api", []string{"a", "a b"}[n%2])
 			r.wait(100 * time.Millisecond)
 		}
-		if n := len(r.board.at); n < 6 || n > 7 {
-			t.Errorf("%d posts in a minute", n)
+		at := r.board.times()
+		if len(at) < 6 || len(at) > 7 {
+			t.Errorf("%d posts in a minute", len(at))
 		}
-		for n := 1; n < len(r.board.at); n++ {
-			if gap := r.board.at[n].Sub(r.board.at[n-1]); gap < 10*time.Second {
+		for n := 1; n < len(at); n++ {
+			if gap := at[n].Sub(at[n-1]); gap < 10*time.Second {
 				t.Errorf("two posts within %s", gap)
 			}
 		}
@@ -76,26 +103,26 @@ func TestConnectionsAreCountedWhileSomethingDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startWithBoard(t, "api")
 		defer r.stop()
-		r.sink.conns = map[InstanceKey]int{{"api", "b"}: 3}
+		r.sink.now(func(s *fakeSink) { s.conns = map[InstanceKey]int{{"api", "b"}: 3, {"api", "a"}: 9} })
 		r.show("api", "a b")
 		r.wait(time.Minute)
-		if len(r.sink.counts) != 0 {
-			t.Fatalf("counted %d times although nothing drains", len(r.sink.counts))
+		if _, counts, _ := r.sink.did(); counts != 0 {
+			t.Fatalf("counted %d times although nothing drains", counts)
 		}
 		drain := time.Since(r.begin)
 		r.show("api", "a b*")
 		r.wait(time.Second)
 		posts, at := r.posted()
-		if last := posts[len(posts)-1]; last.Draining["api"]["b"] != 3 || last.Services["api"].Revision != 2 || at > drain+500*time.Millisecond {
+		if last := posts[len(posts)-1]; last.Draining["api"]["b"] != 3 || len(last.Draining["api"]) != 1 || last.Services["api"].Revision != 2 || at > drain+500*time.Millisecond {
 			t.Fatalf("posted %+v at %s, want 3 connections and revision 2 soon after %s", last, at, drain)
 		}
-		counts := len(r.sink.counts)
+		_, counts, _ := r.sink.did()
 		r.wait(8 * time.Second)
-		if len(r.sink.counts) > counts {
-			t.Errorf("counted %d times although no post is due", len(r.sink.counts)-counts)
+		if _, more, _ := r.sink.did(); more > counts {
+			t.Errorf("counted %d times although no post is due", more-counts)
 		}
 		r.wait(30 * time.Second)
-		r.sink.conns[InstanceKey{"api", "b"}] = 0
+		r.sink.now(func(s *fakeSink) { s.conns[InstanceKey{"api", "b"}] = 0 })
 		r.wait(1500 * time.Millisecond)
 		posts, at = r.posted()
 		if n, ok := posts[len(posts)-1].Draining["api"]["b"]; !ok || n != 0 || len(posts) != 3 {
@@ -107,10 +134,32 @@ func TestConnectionsAreCountedWhileSomethingDrains(t *testing.T) {
 		if last := posts[len(posts)-1]; last.Draining != nil || last.Services["api"].Instances != 1 {
 			t.Errorf("posted %+v, want nothing that drains", last)
 		}
-		counts = len(r.sink.counts)
+		_, counts, _ = r.sink.did()
 		r.wait(time.Hour)
-		if len(r.sink.counts) > counts {
+		if _, more, _ := r.sink.did(); more > counts {
 			t.Error("counted although nothing drains any more")
+		}
+	})
+}
+
+// A post waits for the count that belongs to it.
+func TestAPostWaitsForTheCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startWithBoard(t, "api")
+		defer r.stop()
+		r.show("api", "a b")
+		r.wait(time.Minute)
+		gate := make(chan struct{})
+		r.sink.now(func(s *fakeSink) { s.conns, s.countGate = map[InstanceKey]int{{"api", "b"}: 1}, gate })
+		r.show("api", "a b*")
+		r.wait(5 * time.Second)
+		if posts, _ := r.posted(); len(posts) != 1 {
+			t.Errorf("posted %+v before the connections were counted", posts[1:])
+		}
+		close(gate)
+		r.wait(time.Second)
+		if posts, _ := r.posted(); len(posts) != 2 || posts[1].Draining["api"]["b"] != 1 {
+			t.Errorf("posted %+v, want a second one with the count", posts)
 		}
 	})
 }
@@ -134,17 +183,19 @@ func TestOnlyAProvenZeroIsPosted(t *testing.T) {
 				defer r.stop()
 				r.show("api", "a b")
 				r.wait(time.Minute)
-				r.sink.conns = map[InstanceKey]int{{"api", "b"}: 0}
-				tt.prepare(r.sink)
+				well := func(s *fakeSink) {
+					s.pending, s.err, s.connErr, s.conns = false, nil, nil, map[InstanceKey]int{{"api", "b"}: 0}
+				}
+				r.sink.now(well)
+				r.sink.now(tt.prepare)
 				r.show("api", "a b*")
 				r.wait(time.Minute)
 				posts, _ := r.posted()
 				if last := posts[len(posts)-1]; last.Draining != nil {
 					t.Errorf("posted %+v", last)
 				}
-				r.sink.pending, r.sink.err, r.sink.connErr = false, nil, nil
-				r.sink.conns = map[InstanceKey]int{{"api", "b"}: 0}
-				r.sink.report(Outcome{})
+				r.sink.now(well)
+				r.sink.tell(Outcome{})
 				r.wait(time.Minute)
 				posts, _ = r.posted()
 				last := posts[len(posts)-1]
@@ -160,18 +211,18 @@ func TestAPostThatFailsIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startWithBoard(t, "api")
 		defer r.stop()
-		r.board.err = errors.New("no session")
+		r.board.fail(errors.New("no session"))
 		r.show("api", "a")
 		r.wait(time.Minute)
 		if posts, _ := r.posted(); len(posts) < 5 || len(posts) > 7 {
 			t.Errorf("%d attempts in a minute, want one in ten seconds", len(posts))
 		}
-		r.board.err = nil
+		r.board.fail(nil)
 		r.wait(11 * time.Second)
-		attempts := len(r.board.at)
+		attempts := len(r.board.times())
 		r.wait(time.Hour)
-		if len(r.board.at) != attempts {
-			t.Errorf("%d more posts after the one that worked", len(r.board.at)-attempts)
+		if n := len(r.board.times()); n != attempts {
+			t.Errorf("%d more posts after the one that worked", n-attempts)
 		}
 	})
 }

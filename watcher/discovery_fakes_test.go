@@ -42,6 +42,12 @@ func (s *fakeSource) Run(ctx context.Context, services map[string]config.Service
 	}
 }
 
+func (s *fakeSource) started() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.starts
+}
+
 func (s *fakeSource) show(snap Snapshot) {
 	s.t.Helper()
 	s.mu.Lock()
@@ -60,22 +66,45 @@ type fakeSink struct {
 	t        testing.TB
 	services []string
 
-	mu      sync.Mutex
-	busy    bool
-	sets    map[string]Set
-	calls   []fakeApply
-	changes int // instances that came, went or changed: what a real sink would need commands for
-	audits  []time.Time
-	counts  []time.Time
-	report  func(Outcome)
-	starts  int
+	mu     sync.Mutex
+	busy   bool
+	sets   map[string]Set
+	calls  []fakeApply
+	audits int
+	counts int
+	report func(Outcome)
+	starts int
 
-	gate    chan struct{} // Apply waits for an element; nil: it does not
-	err     error         // of Apply
-	pending bool
-	conns   map[InstanceKey]int
-	connErr error
-	fail    chan error // ends Run
+	gate      chan struct{} // Apply waits for an element; nil: it does not
+	err       error         // of Apply
+	pending   bool
+	conns     map[InstanceKey]int
+	connErr   error
+	countGate chan struct{} // Conns waits until it is closed; nil: it does not
+	fail      chan error    // ends Run
+}
+
+// now has the sink behave differently from now on.
+func (s *fakeSink) now(f func(*fakeSink)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s)
+}
+
+// did counts the calls that change nothing, and the starts.
+func (s *fakeSink) did() (audits, counts, starts int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.audits, s.counts, s.starts
+}
+
+// tell reports what the sink did by itself.
+func (s *fakeSink) tell(out Outcome) {
+	s.mu.Lock()
+	report := s.report
+	s.mu.Unlock()
+	report(out)
+	synctest.Wait()
 }
 
 type fakeApply struct {
@@ -158,31 +187,31 @@ func (s *fakeSink) check(set Set) {
 	if had && sameSet(old.Instances, set.Instances) {
 		s.t.Errorf("%s: applied again without a change: %s", set.Service, names(set.Instances))
 	}
-	for _, i := range set.Instances {
-		if was, ok := find(old.Instances, i.ID); !ok || !sameSet([]Instance{was}, []Instance{i}) {
-			s.changes++
-		}
-	}
-	for _, i := range old.Instances {
-		if _, ok := find(set.Instances, i.ID); !ok {
-			s.changes++
-		}
-	}
 }
 
 func (s *fakeSink) Audit(context.Context) (Outcome, error) {
 	defer s.enter()()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.audits = append(s.audits, time.Now())
+	s.audits++
 	return Outcome{Pending: s.pending}, nil
 }
 
-func (s *fakeSink) Conns(context.Context) (map[InstanceKey]int, error) {
+func (s *fakeSink) Conns(ctx context.Context) (map[InstanceKey]int, error) {
 	defer s.enter()()
 	s.mu.Lock()
+	gate := s.countGate
+	s.mu.Unlock()
+	if gate != nil {
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counts = append(s.counts, time.Now())
+	s.counts++
 	return maps.Clone(s.conns), s.connErr
 }
 
@@ -199,6 +228,25 @@ func (b *fakeBoard) Post(_ context.Context, n Notice) error {
 	defer b.mu.Unlock()
 	b.at, b.posts = append(b.at, time.Now()), append(b.posts, n)
 	return b.err
+}
+
+func (b *fakeBoard) fail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.err = err
+}
+
+// times lists when something was posted.
+func (b *fakeBoard) times() []time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.at)
+}
+
+func (b *fakeBoard) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.posts, b.at = nil, nil
 }
 
 func (b *fakeBoard) Notices(context.Context) ([]Notice, error) {
@@ -339,6 +387,13 @@ func (r *rig) wantApplied(want ...string) {
 	if got := r.applied(); !slices.Equal(got, want) {
 		r.t.Fatalf("applied\n\t%q\nwant\n\t%q", got, want)
 	}
+}
+
+// letters counts what waits for the loop.
+func (r *rig) letters() int {
+	r.d.inbox.mu.Lock()
+	defer r.d.inbox.mu.Unlock()
+	return len(r.d.inbox.letters)
 }
 
 // has returns what the sink serves of a service, "none" when it was told nothing.

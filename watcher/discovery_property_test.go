@@ -84,9 +84,9 @@ func (d *discoveryRun) do(e discoveryEvent) {
 		last.turn(Unknown, "")
 		d.r.lose(e.service, "away")
 	case "refuse":
-		d.r.sink.err = errors.New("no")
+		d.r.sink.now(func(s *fakeSink) { s.err = errors.New("no") })
 	case "recover":
-		d.r.sink.err = nil
+		d.r.sink.now(func(s *fakeSink) { s.err = nil })
 	case "wait":
 		d.r.wait(time.Duration(e.seconds) * time.Second)
 	case "accept":

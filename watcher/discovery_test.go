@@ -33,12 +33,13 @@ func TestServicesThatAreDueTogetherAreOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, "api", "db", "web").start()
 		defer r.stop()
-		r.sink.gate = make(chan struct{})
+		gate := make(chan struct{})
+		r.sink.now(func(s *fakeSink) { s.gate = gate })
 		r.show("web", "w")
 		r.show("db", "d")
 		r.show("api", "a")
-		r.sink.gate <- struct{}{}
-		r.sink.gate <- struct{}{}
+		gate <- struct{}{}
+		gate <- struct{}{}
 		synctest.Wait()
 		r.wantApplied("0s web=w", "0s api=a db=d")
 	})
@@ -60,8 +61,8 @@ func TestRegistryAwayForDays(t *testing.T) {
 			names(s.Instances) != "a b c" {
 			t.Errorf("status %+v, want unknown for 100 hours, read 101 hours ago, and all served", s)
 		}
-		if len(r.sink.audits) < 100*60 {
-			t.Errorf("%d audits in 100 hours: the proxy is on its own", len(r.sink.audits))
+		if audits, _, _ := r.sink.did(); audits < 100*60 {
+			t.Errorf("%d audits in 100 hours: the proxy is on its own", audits)
 		}
 		r.show("api", "a b c")
 		if s := r.status("api"); s.Truth != Known || s.Reason != "" || time.Since(s.Since) != 0 {
@@ -102,6 +103,27 @@ func TestStartWithoutARegistryServesTheStoredSets(t *testing.T) {
 		r.show("db", "")
 		if r.has("api") != "a" || r.has("db") != "x y" || r.status("db").Held == nil {
 			t.Errorf("api %q and db %q, want one gone and the other held", r.has("api"), r.has("db"))
+		}
+		r.lose("api", "no server answers")
+		if s := r.status("api"); s.Reason != "no server answers" {
+			t.Errorf("reason %q, although the set is not from disk any more", s.Reason)
+		}
+	})
+}
+
+func TestWhatIsNoLongerRoutedIsNotStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "api", "db")
+		r.d.Store = openStore(t, nil)
+		r.start()
+		r.show("api", "a")
+		r.show("db", "x")
+		r = r.restart(testConfig("api"))
+		r.show("api", "a b")
+		r = r.restart(testConfig("api", "db"))
+		defer r.stop()
+		if r.has("api") != "a b" || r.has("db") != "none" {
+			t.Errorf("served from disk: api %q and db %q, want api alone", r.has("api"), r.has("db"))
 		}
 	})
 }
@@ -260,7 +282,8 @@ func TestAStormIsCoalescedAndOthersGetThrough(t *testing.T) {
 		}
 		r := newRig(t, append(services, "quiet")...).start()
 		defer r.stop()
-		r.sink.gate = make(chan struct{})
+		gate := make(chan struct{})
+		r.sink.now(func(s *fakeSink) { s.gate = gate })
 		end := make(chan struct{})
 		go func() { // 50 ms an Apply
 			for {
@@ -272,36 +295,36 @@ func TestAStormIsCoalescedAndOthersGetThrough(t *testing.T) {
 				select {
 				case <-end:
 					return
-				case r.sink.gate <- struct{}{}:
+				case gate <- struct{}{}:
 				}
 			}
 		}()
-		for n := range 10_000 {
+		for n := range 3000 {
 			r.rev++
 			r.source.show(Snapshot{Service: services[n%10], Truth: Known, Instances: set(fmt.Sprintf("a b c%d", n)), Revision: r.rev, Event: "children changed"})
-			if n == 5000 {
+			if n == 1500 {
 				r.show("quiet", "q")
 			}
 			time.Sleep(time.Millisecond)
-			if letters := len(r.d.inbox.letters); letters > len(services)+1 {
+			if letters := r.letters(); letters > len(services)+1 {
 				t.Fatalf("%d letters wait for the loop, of %d services", letters, len(services)+1)
 			}
 		}
 		r.wait(2 * time.Second)
 		close(end)
 		synctest.Wait()
-		if n := len(r.applied()); n > 250 {
-			t.Errorf("%d calls of the sink for 10,000 events in 10 seconds", n)
+		if n := len(r.applied()); n > 75 {
+			t.Errorf("%d calls of the sink for 3,000 events in 3 seconds", n)
 		}
 		first := slices.IndexFunc(r.applied(), func(line string) bool { return strings.Contains(line, "quiet=q") })
 		if first < 0 {
 			t.Fatal("the quiet service was never applied")
 		}
-		if at := r.sink.calls[first].at.Sub(r.begin); at > 5*time.Second+200*time.Millisecond {
-			t.Errorf("the quiet service changed after 5s and was applied after %s", at)
+		if at := r.sink.calls[first].at.Sub(r.begin); at > 1700*time.Millisecond {
+			t.Errorf("the quiet service changed after 1.5s and was applied after %s", at)
 		}
 		for n, service := range services {
-			if want := fmt.Sprintf("a b c%d", 9990+n); r.has(service) != want {
+			if want := fmt.Sprintf("a b c%d", 2990+n); r.has(service) != want {
 				t.Errorf("%s is %q in the end, want %q", service, r.has(service), want)
 			}
 		}
@@ -312,7 +335,8 @@ func TestASlowSinkGetsTheNewestAndBlocksNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, "api").start()
 		defer r.stop()
-		r.sink.gate = make(chan struct{})
+		gate := make(chan struct{})
+		r.sink.now(func(s *fakeSink) { s.gate = gate })
 		r.show("api", "a")
 		for n := range 100 {
 			r.wait(100 * time.Millisecond)
@@ -324,8 +348,8 @@ func TestASlowSinkGetsTheNewestAndBlocksNobody(t *testing.T) {
 		if err := r.d.Alive(context.Background()); err != nil {
 			t.Errorf("the loop waits for the sink: %v", err)
 		}
-		r.sink.gate <- struct{}{}
-		r.sink.gate <- struct{}{}
+		gate <- struct{}{}
+		gate <- struct{}{}
 		synctest.Wait()
 		r.wantApplied("10s api=a", "10s api=a b99")
 		if s := r.status("api"); s.Pending || s.Revision != r.rev {

@@ -38,6 +38,8 @@ type guard struct {
 	served []Instance // sorted by ID, with what is held back; nil until there was a set
 	want   []Instance // what the registry showed last, sorted by ID
 	sizes  peaks
+	stable []Instance      // whose size is the newest of sizes
+	turned map[string]bool // of stable, those that began or stopped to drain since
 
 	lost    map[string]time.Time // what is held back, since when on the guard's clock
 	empty   time.Time            // the first answer ever was empty, at this time of the guard's clock
@@ -51,6 +53,7 @@ type guard struct {
 // restore begins with a set of an earlier run, which counts as served but not as read.
 func (g *guard) restore(served []Instance, now time.Time) {
 	g.served, g.want = served, served
+	g.settleOn(served)
 	g.sizes.reset(live(served))
 	g.unknown(now)
 }
@@ -68,14 +71,14 @@ func (g *guard) see(want []Instance, now time.Time) {
 		g.blind += now.Sub(g.blindSince)
 		g.blindSince = time.Time{}
 	}
-	g.sizes.excuse(newlyDraining(g.served, want))
+	g.sizes.excuse(g.newlyDraining(want))
 	g.want = want
 	g.decide(now)
 }
 
 // tick decides what has been held long enough.
 func (g *guard) tick(now time.Time) {
-	if g.blindSince.IsZero() && g.holding() {
+	if g.holding() {
 		g.decide(now)
 	}
 }
@@ -205,6 +208,7 @@ func (g *guard) holdBack(gone []Instance, t time.Time) (gaveUp bool) {
 	}
 	g.lost, g.served = lost, union(g.want, kept)
 	if gaveUp {
+		g.settleOn(g.served)
 		g.sizes.reset(live(g.served))
 	}
 	return gaveUp
@@ -216,7 +220,32 @@ func (g *guard) believe(t time.Time) {
 		g.served = []Instance{} // a set, if an empty one
 	}
 	g.lost, g.empty, g.rule, g.started = nil, time.Time{}, "", time.Time{}
+	g.settleOn(g.want)
 	g.sizes.set(live(g.want), t)
+}
+
+func (g *guard) settleOn(set []Instance) { g.stable, g.turned = set, nil }
+
+// newlyDraining counts the instances of the stable set that began to drain since they were
+// seen last, less those that stopped. One that left in between is remembered as it was.
+func (g *guard) newlyDraining(want []Instance) int {
+	n := 0
+	for _, i := range want {
+		then, ok := find(g.stable, i.ID)
+		if !ok || i.Draining == (then.Draining != g.turned[i.ID]) {
+			continue
+		}
+		if g.turned == nil {
+			g.turned = map[string]bool{}
+		}
+		g.turned[i.ID] = !g.turned[i.ID]
+		if i.Draining {
+			n++
+		} else {
+			n--
+		}
+	}
+	return n
 }
 
 // gone lists what is served and neither shown any more nor shown under another ID.
@@ -266,21 +295,6 @@ func live(set []Instance) int {
 	return n
 }
 
-// newlyDraining counts instances that began to drain, less those that stopped.
-func newlyDraining(before, after []Instance) int {
-	n := 0
-	for _, b := range before {
-		if a, ok := find(after, b.ID); ok && a.Draining != b.Draining {
-			if a.Draining {
-				n++
-			} else {
-				n--
-			}
-		}
-	}
-	return n
-}
-
 // peaks remembers the sizes of a set as far as they are needed to tell its greatest size
 // within a span that ends now: each past size greater than all later ones, and its end.
 type peaks struct {
@@ -305,13 +319,12 @@ func (p *peaks) set(n int, t time.Time) {
 // reset forgets all sizes but n.
 func (p *peaks) reset(n int) { p.now, p.past = n, nil }
 
-// excuse takes n away from all sizes: so many are going to leave as they said.
+// excuse takes n of the newest size away from all of them: so many are going to leave as they said.
 func (p *peaks) excuse(n int) {
-	p.now = max(0, p.now-n)
+	p.now -= n
 	for i := range p.past {
 		p.past[i].size -= n
 	}
-	p.past = slices.DeleteFunc(p.past, func(o peak) bool { return o.size <= p.now })
 }
 
 // peak is the greatest size within the span that ends at t.

@@ -74,6 +74,9 @@ func TestGuard(t *testing.T) {
 			{"0s", "a b c d e f", "a b c d e f", ""}, {"1s", "a b c d e", "a b c d e", ""}, {"2s", "a b c d", "a b c d", ""},
 			{"3s", "a b c", "a b c", ""}, {"4s", "a b", "a b c", "6 -> 2 until 5m4s"}, {"5s", "a", "a b c", "6 -> 1 until 5m5s"},
 			{"5m4s", "", "a", ""}}},
+		{"growth beyond what was lost before is a new measure", "", []guardStep{
+			{"0s", "a b c d", "a b c d", ""}, {"1s", "a b c", "a b c", ""}, {"2s", "a b c d e f g h i j", "a b c d e f g h i j", ""},
+			{"3s", "a b c", "a b c d e f g h i j", "10 -> 3 until 5m3s"}}},
 		{"a bleed that takes longer than the hold does not", "", []guardStep{
 			{"0s", "a b c d e f", "a b c d e f", ""}, {"2m", "a b c d e", "a b c d e", ""}, {"4m", "a b c d", "a b c d", ""},
 			{"6m", "a b c", "a b c", ""}, {"10m", "a b", "a b", ""}}},
@@ -88,11 +91,26 @@ func TestGuard(t *testing.T) {
 		{"each instance is held from its own loss", "", []guardStep{
 			{"0s", "a b c d", "a b c d", ""}, {"1s", "a", "a b c d", "4 -> 1 until 5m1s"}, {"4m", "-", "a b c d", "4 -> 0 until 9m0s"},
 			{"5m1s", "", "a", "1 -> 0 until 9m0s"}, {"9m", "", "-", ""}}},
+		{"what came during a hold counts when a part of the loss is believed", "", []guardStep{
+			{"0s", "a b c d e f g h", "a b c d e f g h", ""}, {"1s", "a b", "a b c d e f g h", "8 -> 2 until 5m1s"},
+			{"2m", "x", "a b c d e f g h x", "8 -> 1 until 7m0s"}, {"5m1s", "", "a b x", "3 -> 1 until 7m0s"},
+			{"6m", "x*", "a b x*", "2 -> 0 until 7m0s"}, {"7m", "", "x*", ""}}},
 		{"one that came back and is lost again is held anew", "", []guardStep{
 			{"0s", "a b c d", "a b c d", ""}, {"1s", "-", "a b c d", "4 -> 0 until 5m1s"}, {"2s", "a", "a b c d", "4 -> 1 until 5m1s"},
 			{"3s", "-", "a b c d", "4 -> 0 until 5m3s"}, {"5m1s", "", "a", "1 -> 0 until 5m3s"}}},
 		{"draining is no loss, and what drained may leave", "", []guardStep{
 			{"0s", "a b c d", "a b c d", ""}, {"1s", "a b* c* d*", "a b* c* d*", ""}, {"2s", "a", "a", ""}}},
+		{"what drains does not count in a bleed either", "", []guardStep{
+			{"0s", "a b c d e f", "a b c d e f", ""}, {"1s", "a b c d e", "a b c d e", ""}, {"2s", "a b c d* e*", "a b c d* e*", ""},
+			{"3s", "a b d* e*", "a b d* e*", ""}, {"4s", "a d* e*", "a b d* e*", "4 -> 1 until 5m4s"}}},
+		{"one that comes and drains during a hold does not end it", "", []guardStep{
+			{"0s", "a b c d", "a b c d", ""}, {"1s", "a", "a b c d", "4 -> 1 until 5m1s"},
+			{"2s", "a x", "a x", ""}, {"3s", "-", "a x", "4 -> 0 until 5m3s"},
+			{"4s", "y", "a x y", "4 -> 1 until 5m3s"}, {"5s", "y*", "a x y*", "4 -> 0 until 5m3s"}, {"6s", "y", "a x y", "4 -> 1 until 5m3s"},
+			{"7s", "y*", "a x y*", "4 -> 0 until 5m3s"}, {"8s", "-", "a x y*", "4 -> 0 until 5m8s"}, {"9s", "y*", "a x y*", "4 -> 0 until 5m3s"}}},
+		{"one that drained, left, came back and drains again is excused once", "", []guardStep{
+			{"0s", "a b c d e f", "a b c d e f", ""}, {"1s", "a f*", "a b c d e f*", "5 -> 1 until 5m1s"}, {"2s", "a", "a b c d e", "5 -> 1 until 5m1s"},
+			{"3s", "a f", "a b c d e f", "6 -> 2 until 5m1s"}, {"4s", "a f*", "a b c d e f*", "5 -> 1 until 5m1s"}}},
 		{"the last one that drained does not leave an empty set at once", "", []guardStep{
 			{"0s", "a", "a", ""}, {"1s", "a*", "a*", ""}, {"2s", "-", "a*", "0 -> 0 until 5m2s"}, {"5m2s", "", "-", ""}}},
 		{"to be left with draining ones alone is held", "", []guardStep{
@@ -116,6 +134,8 @@ func TestGuard(t *testing.T) {
 			{"0s", "a b c d e f", "a b c d e f", ""}, {"1s", "a b", "a b c d e f", "6 -> 2 until 5m1s"}, {"5m1s", "", "a b", ""}, {"5m2s", "a", "a", ""}}},
 		{"a set from disk is served, and measured against", "a b c d", []guardStep{
 			{"1h", "", "a b c d", ""}, {"2h", "a", "a b c d", "4 -> 1 until 2h5m0s"}, {"2h5m", "", "a", ""}}},
+		{"what drains in it by now is no loss", "a b c d e", []guardStep{
+			{"1h", "a b c d* e*", "a b c d* e*", ""}, {"1h1s", "a b", "a b", ""}}},
 		{"an empty first answer is held, for the proxy may have others", "", []guardStep{
 			{"0s", "-", "none", "0 -> 0 until 5m0s"}, {"5m", "", "-", ""}, {"6m", "a", "a", ""}}},
 		{"until there is something", "", []guardStep{
@@ -170,6 +190,22 @@ func describe(g *guard, begin, now time.Time) string {
 		held = fmt.Sprintf("%d -> %d until %s", h.From, h.To, h.Until.Sub(begin))
 	}
 	return served + "|" + held
+}
+
+func TestSetsUpToMinMayShrinkFreely(t *testing.T) {
+	tests := []struct{ before, after, want string }{
+		{"a b c d", "a", "a|"},
+		{"a b c d", "-", "a b c d|4 -> 0 until 5m0s"},
+		{"a b c d e", "a", "a b c d e|5 -> 1 until 5m0s"},
+	}
+	for _, tt := range tests {
+		g, now := guard{rules: config.Guard{Threshold: 50, Min: 4, Hold: testGuard.Hold}}, time.Now()
+		drive(&g, tt.before, now)
+		drive(&g, tt.after, now)
+		if got := describe(&g, now, now); got != tt.want {
+			t.Errorf("%q and then %q: served and held %q, want %q", tt.before, tt.after, got, tt.want)
+		}
+	}
 }
 
 func TestGuardSaysWhichRuleHolds(t *testing.T) {

@@ -81,6 +81,13 @@ func TestStoreForgetsASetThatWasReadElsewhere(t *testing.T) {
 			t.Errorf("another %s: got %+v", name, got)
 		}
 	}
+	if err := s.flush(); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := config.Service{Registry: "main", Path: "/services/api2", Format: config.Plain}
+	if !s.put("api", stored{Service: elsewhere, Revision: 3, Instances: set("a")}) {
+		t.Error("nothing to write, although the set was read elsewhere")
+	}
 }
 
 func TestABrokenStoreIsSetAside(t *testing.T) {
