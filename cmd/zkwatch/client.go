@@ -58,13 +58,11 @@ func (a *app) noAnswer(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	hint := "is zkwatch.service running?"
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w; become root, or a member of the socket's group", err)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-	default:
-		hint = "see its log"
+		return &exitError{codeNoDaemon, fmt.Errorf("no zkwatch answers at %s: %w; is zkwatch.service running?", a.socket, err)}
 	}
-	return &exitError{codeNoDaemon, fmt.Errorf("no zkwatch answers at %s: %w; %s", a.socket, err, hint)}
+	return fmt.Errorf("zkwatch at %s: %w; what was asked for may still happen, zkwatch status shows it", a.socket, err)
 }

@@ -123,7 +123,11 @@ func writeStatus(w io.Writer, s watcher.Status, instances bool, now time.Time) e
 	if len(s.Registrations) > 0 {
 		t := newTable(w, "REGISTRATION", "SERVICE", "ADDRESS", "STATE", "SINCE", "LAST CHECK", "WHY")
 		for _, r := range s.Registrations {
-			t.row(r.Name, r.Service, r.Addr, r.Word(), ago(now, r.Since), r.LastCheck, r.Why)
+			why := r.Why
+			if r.Word() == "announced" {
+				why = "" // because its check passes
+			}
+			t.row(r.Name, r.Service, r.Addr, r.Word(), ago(now, r.Since), r.LastCheck, why)
 		}
 		errs = append(errs, t.w.Flush())
 	}
