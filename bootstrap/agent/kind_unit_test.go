@@ -52,6 +52,7 @@ func TestUnitIsSeen(t *testing.T) {
 	}{
 		"running":            {block("zk.service", "loaded", "active", "enabled", "42"), want.Content, "ZKBOOT_REV=aa\x00", want},
 		"older revision":     {block("zk.service", "loaded", "active", "enabled", "42"), want.Content, "A=b\x00ZKBOOT_REV=99\x00", bootstrap.Unit{Name: "zk.service", Content: want.Content, Enabled: true, Running: true, Rev: "99"}},
+		"reloads":            {block("zk.service", "loaded", "reloading", "enabled", "42"), want.Content, "ZKBOOT_REV=aa\x00", want},
 		"look-alike":         {block("zk.service", "loaded", "active", "enabled", "42"), want.Content, "XZKBOOT_REV=99\x00", bootstrap.Unit{Name: "zk.service", Content: want.Content, Enabled: true, Running: true}},
 		"waits for restart":  {block("zk.service", "loaded", "activating", "enabled", "0"), want.Content, "", bootstrap.Unit{Name: "zk.service", Content: want.Content, Enabled: true}},
 		"process is gone":    {block("zk.service", "loaded", "active", "enabled", "43"), want.Content, "", bootstrap.Unit{Name: "zk.service", Content: want.Content, Enabled: true}},

@@ -44,7 +44,11 @@ func parseUnits(src string, names []string) (map[string]unitStatus, error) {
 			case "LoadState":
 				u.load = value
 			case "ActiveState":
-				u.active = value
+				// A service that reloads serves on, as HAProxy does at every reload of its
+				// file: it must not be started for that.
+				if u.active = value; value == "reloading" {
+					u.active = "active"
+				}
 			case "UnitFileState":
 				u.file = value
 			case "MainPID":
