@@ -58,7 +58,6 @@ func (d *drainRule) see(now time.Time, notices []Notice) string {
 			continue
 		}
 		present[n.Host] = true
-		delete(d.gone, n.Host)
 		c := &Consumer{Host: n.Host, Applied: applied.Revision >= d.at.Revision, Connections: -1}
 		if conns, counted := n.Draining[d.service][d.at.ID]; counted {
 			c.Connections = conns
