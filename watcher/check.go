@@ -141,7 +141,7 @@ func plain(err error) error {
 	return err
 }
 
-// errTimeout is the one failure that a starved machine can make up by itself; see judge.
+// errTimeout is the one failure that a starved machine can make up by itself; see doubt.
 var errTimeout = errors.New("no answer in time")
 
 // ours tells whether a check failed for want of something that this process lacks, which
