@@ -36,7 +36,7 @@ type Discovery struct {
 type ServiceStatus struct {
 	Service string `json:"service"`
 	Truth   Truth  `json:"truth"`
-	Reason  string `json:"reason,omitempty"` // why it is unknown
+	Reason  string `json:"reason,omitempty"` // why it is unknown, or how it is empty
 	// Since is when the truth became this one. Read is when the registry was read last, by an
 	// earlier run perhaps; zero if never. A set that is unknown is as old as Read says.
 	Since     time.Time   `json:"since"`
@@ -58,8 +58,8 @@ var ErrNothingHeld = errors.New("nothing is held")
 var ErrNoRoute = errors.New("no route of this host uses it")
 
 // Run serves until ctx ends and then returns nil. A source or a sink that ends by itself is
-// started again after a pause. The first thing that the sink gets is what the store has, in
-// one call, before any source has answered. The error is of a Discovery that cannot work.
+// started again after a pause. The first call of the sink has everything that the store has,
+// and waits for no source. The error is of a Discovery that cannot work.
 func (d *Discovery) Run(ctx context.Context) error {
 	if d.Sink == nil || d.Config.Guard.Hold <= 0 || d.Config.Audit <= 0 {
 		return errors.New("discovery needs a sink, and a configuration with its defaults filled in")

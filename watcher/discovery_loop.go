@@ -94,7 +94,7 @@ func (l *loop) end() {
 		<-l.d.inbox.wake
 	}
 	if l.d.Store != nil {
-		l.stored(l.d.Store.flush(), time.Now())
+		l.stored(l.d.Store.close(), time.Now())
 	}
 }
 
@@ -114,18 +114,16 @@ func (l *loop) turn(ctx context.Context, now time.Time) (time.Time, bool) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(letters)) {
 		s := l.d.services[name]
-		s.receive(letters[name], now)
-		l.touch(s, now)
+		l.waiting[name] = s
+		l.noting(s, now, func() { s.receive(letters[name], now) })
 	}
 	var due []*service
 	for _, name := range slices.Sorted(maps.Keys(l.waiting)) {
 		s := l.waiting[name]
-		was := s.notice()
-		s.advance(now)
-		l.keep(s, now)
-		if s.notice() != was {
-			l.board.changed(now)
-		}
+		l.noting(s, now, func() {
+			s.advance(now)
+			l.keep(s, now)
+		})
 		if s.stale() && !s.out.flying && !now.Before(s.out.retry) {
 			due = append(due, s)
 		}
@@ -142,6 +140,14 @@ func (l *loop) turn(ctx context.Context, now time.Time) (time.Time, bool) {
 	l.write(now)
 	l.post(ctx, now)
 	return l.next(now)
+}
+
+// noting tells the board when something that others are told has changed.
+func (l *loop) noting(s *service, now time.Time, change func()) {
+	was := s.notice()
+	if change(); s.notice() != was {
+		l.board.changed(now)
+	}
 }
 
 // keep stores what is served of a service, when that is believed.

@@ -66,7 +66,8 @@ type outgoing struct {
 
 // receive takes what came in from the source.
 func (s *service) receive(l letter, now time.Time) {
-	if l.good != nil {
+	// Names alone are better than nothing, and worse than a set that was read whole.
+	if l.good != nil && (!l.good.Provisional || s.guard.served == nil && len(l.good.Instances) > 0) {
 		s.settle.offer(*l.good, now)
 	}
 	if l.unknown != nil {
@@ -141,7 +142,7 @@ func (s *service) believe(snap Snapshot, now time.Time) {
 	if snap.Revision > 0 {
 		s.shown = snap.Revision
 	}
-	s.turn(snap.Truth, "", now)
+	s.turn(snap.Truth, snap.Reason, now)
 	s.guarded(now, func() { s.guard.see(snap.Instances, now) }, "as read")
 }
 

@@ -160,6 +160,34 @@ func TestWhatWasReadJustBeforeTheRegistryWasLostIsServed(t *testing.T) {
 	})
 }
 
+// Names alone are served until the data has been read, but only where nothing is served yet.
+func TestAProvisionalSnapshot(t *testing.T) {
+	provisional := func(instances string) Snapshot {
+		return Snapshot{Service: "api", Truth: Known, Provisional: true, Instances: set(instances), Event: "first read"}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "api").start()
+		defer r.stop()
+		r.source.show(provisional(""))
+		r.wait(time.Second)
+		if s := r.status("api"); s.Truth != Unknown || s.Reason != "not read yet" {
+			t.Errorf("status %+v after no names, want that it was not read", s)
+		}
+		r.source.show(provisional("a b c"))
+		r.wait(10 * time.Millisecond)
+		r.show("api", "a b* c")
+		r.wait(time.Second)
+		r.lose("api", "no server answers")
+		r.source.show(provisional("a b"))
+		r.wait(time.Second)
+		if s := r.status("api"); s.Truth != Unknown || s.Revision != 1 {
+			t.Errorf("status %+v, want it unknown until it is read whole", s)
+		}
+		r.show("api", "a b*")
+		r.wantApplied("1s api=a b c", "1.03s api=a b* c", "3.01s api=a b*")
+	})
+}
+
 func TestAnEmptySnapshotHasNoInstances(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, "api").start()

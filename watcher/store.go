@@ -26,6 +26,7 @@ type Store struct {
 	sets   map[string]stored
 	text   map[string]json.RawMessage // of each of sets; written as they are
 	dirty  bool
+	aged   bool   // something was read again and is the same
 	notice string // what was wrong with the file that was found
 }
 
@@ -34,7 +35,7 @@ type Store struct {
 type stored struct {
 	Service   config.Service `json:"service"`
 	Revision  int64          `json:"revision"`
-	Read      time.Time      `json:"read"` // by the wall clock; shown, never computed with
+	Read      time.Time      `json:"read,omitzero"` // by the wall clock; shown, never computed with
 	Instances []Instance     `json:"instances"`
 }
 
@@ -142,7 +143,7 @@ func (s *Store) get(name string, at config.Service) (stored, bool) {
 }
 
 // put stores a set, to be written with the next flush. It reports whether there is anything
-// to write: when the set was read again and is the same, there is not.
+// to write: that the same set was read again is not worth it, and is written along with others.
 func (s *Store) put(name string, one stored) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,12 +152,14 @@ func (s *Store) put(name string, one stored) bool {
 		return s.dirty
 	}
 	old, ok := s.sets[name]
-	if ok && old.Service == one.Service && old.Revision == one.Revision && sameSet(old.Instances, one.Instances) {
+	same := ok && old.Service == one.Service && old.Revision == one.Revision && sameSet(old.Instances, one.Instances)
+	if same && old.Read.Equal(one.Read) {
 		return s.dirty
 	}
-	s.sets[name], s.dirty = one, true
+	s.sets[name] = one
+	s.dirty, s.aged = s.dirty || !same, true
 	delete(s.text, name)
-	return true
+	return s.dirty
 }
 
 // keep forgets all services but these.
@@ -176,6 +179,14 @@ func (s *Store) forget(name string) {
 		delete(s.text, name)
 		s.dirty = true
 	}
+}
+
+// close is the last flush. It writes the ages as well.
+func (s *Store) close() error {
+	s.mu.Lock()
+	s.dirty = s.dirty || s.aged
+	s.mu.Unlock()
+	return s.flush()
 }
 
 // flush writes the file, whole and at once, when anything was stored since the last time.
@@ -219,6 +230,6 @@ func (s *Store) take() ([]byte, error) {
 		}
 		out = append(append(append(append(out, '\n'), key...), ':'), s.text[name]...)
 	}
-	s.dirty = false
+	s.dirty, s.aged = false, false
 	return append(out, "\n}}\n"...), nil
 }
