@@ -121,7 +121,7 @@ func Connect(o Options) (*Client, error) {
 	c := newClient(o, h)
 	conn, events, err := zk.Connect(o.Servers, o.Session, zk.WithHostProvider(h), zk.WithDialer(c.dial),
 		zk.WithEventCallback(c.event), zk.WithLogger(library{c}), zk.WithLogInfo(false),
-		zk.WithMaxBufferSize(maxReply), zk.WithMaxConnBufferSize(maxReply+4096))
+		zk.WithMaxBufferSize(maxReply), zk.WithMaxConnBufferSize(maxRequest))
 	if err != nil {
 		c.stop()
 		return nil, fmt.Errorf("connect to %s: %w", strings.Join(o.Servers, ","), err)

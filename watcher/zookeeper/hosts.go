@@ -38,7 +38,7 @@ type hosts struct {
 // second, and a fleet does not come back at one moment.
 const (
 	firstPause = 100 * time.Millisecond
-	mostPause  = 800 * time.Millisecond
+	mostPause  = 500 * time.Millisecond
 )
 
 func newHosts(seeds []string) (*hosts, error) {

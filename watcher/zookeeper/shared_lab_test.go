@@ -25,7 +25,7 @@ import (
 const session = 2 * time.Second
 
 // soon is when something must have happened that takes milliseconds on an idle machine.
-const soon = 20 * time.Second
+const soon = time.Minute
 
 var sharedOnce = sync.OnceValues(func() (*watchertest.Ensemble, error) {
 	dir, err := os.MkdirTemp("", "zkwatch-zookeeper-")
@@ -43,7 +43,7 @@ var sharedOnce = sync.OnceValues(func() (*watchertest.Ensemble, error) {
 })
 
 // shared is an ensemble of three that tests share. Who stops a server starts it again.
-func shared(t *testing.T) *watchertest.Ensemble {
+func shared(t testing.TB) *watchertest.Ensemble {
 	t.Helper()
 	e, err := sharedOnce()
 	if err != nil {
@@ -66,7 +66,7 @@ func shared(t *testing.T) *watchertest.Ensemble {
 }
 
 // connect makes a client that is closed with the test.
-func connect(t *testing.T, o Options) *Client {
+func connect(t testing.TB, o Options) *Client {
 	t.Helper()
 	if o.Session == 0 {
 		o.Session = session
@@ -74,7 +74,9 @@ func connect(t *testing.T, o Options) *Client {
 	if o.Log == nil {
 		o.Log = testLog(t)
 	}
-	o.Host = "host1"
+	if o.Host == "" {
+		o.Host = "host1"
+	}
 	c, err := Connect(o)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +86,7 @@ func connect(t *testing.T, o Options) *Client {
 }
 
 // testLog writes to the test's log as long as the test runs.
-func testLog(t *testing.T) *slog.Logger {
+func testLog(t testing.TB) *slog.Logger {
 	w := &testWriter{t: t, start: time.Now()}
 	t.Cleanup(w.end)
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -97,7 +99,7 @@ func testLog(t *testing.T) *slog.Logger {
 
 type testWriter struct {
 	mu    sync.Mutex
-	t     *testing.T
+	t     testing.TB
 	start time.Time
 	ended bool
 }
@@ -118,12 +120,12 @@ func (w *testWriter) end() {
 }
 
 // admin is a plain connection to the ensemble, past every proxy, with the library's ways.
-func admin(t *testing.T, e *watchertest.Ensemble) *zk.Conn {
+func admin(t testing.TB, e *watchertest.Ensemble) *zk.Conn {
 	t.Helper()
 	return foreign(t, e.Addrs(), 10*time.Second)
 }
 
-func foreign(t *testing.T, servers []string, session time.Duration) *zk.Conn {
+func foreign(t testing.TB, servers []string, session time.Duration) *zk.Conn {
 	t.Helper()
 	conn, events, err := zk.Connect(servers, session, zk.WithLogger(quiet{}), zk.WithLogInfo(false))
 	if err != nil {
@@ -145,14 +147,14 @@ type quiet struct{}
 func (quiet) Printf(string, ...any) {}
 
 // root makes a path of the test's own.
-func root(t *testing.T, conn *zk.Conn) string {
+func root(t testing.TB, conn *zk.Conn) string {
 	t.Helper()
 	path := "/" + strings.NewReplacer("/", "-", " ", "-").Replace(t.Name()) + fmt.Sprint(time.Now().UnixNano()%1e6)
 	create(t, conn, path, "")
 	return path
 }
 
-func create(t *testing.T, conn *zk.Conn, path, data string) {
+func create(t testing.TB, conn *zk.Conn, path, data string) {
 	t.Helper()
 	if _, err := conn.Create(path, []byte(data), 0, zk.WorldACL(zk.PermAll)); err != nil {
 		t.Fatalf("create %s: %v", path, err)
@@ -188,7 +190,7 @@ func (p *published) since(n int) []watcher.Snapshot {
 }
 
 // wait returns the first snapshot from number n on that will do.
-func (p *published) wait(t *testing.T, n int, what string, will func(watcher.Snapshot) bool) watcher.Snapshot {
+func (p *published) wait(t testing.TB, n int, what string, will func(watcher.Snapshot) bool) watcher.Snapshot {
 	t.Helper()
 	limit := time.NewTimer(soon)
 	defer limit.Stop()
@@ -210,7 +212,7 @@ func (p *published) wait(t *testing.T, n int, what string, will func(watcher.Sna
 }
 
 // follow runs a source for one service until the test ends.
-func follow(t *testing.T, c *Client, path, format string) *published {
+func follow(t testing.TB, c *Client, path, format string) *published {
 	t.Helper()
 	p := &published{news: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -238,7 +240,7 @@ func route(through map[string]*watchertest.Proxy) func(context.Context, string, 
 }
 
 // until polls, for what nobody tells.
-func until(t *testing.T, what string, ok func() bool) time.Duration {
+func until(t testing.TB, what string, ok func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
 	limit := time.NewTimer(soon)
@@ -254,3 +256,6 @@ func until(t *testing.T, what string, ok func() bool) time.Duration {
 	}
 	return time.Since(start)
 }
+
+// discard is the log of clients that are many.
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

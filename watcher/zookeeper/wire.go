@@ -20,6 +20,9 @@ const (
 	// maxReply is jute.maxbuffer, ZooKeeper's own limit for one message. A list of children
 	// can outgrow it, because servers do not apply it to what they send.
 	maxReply = 0xfffff
+	// maxRequest is the library's buffer for one: it sets watches 128 KiB at a time, and
+	// znodes of ours are smaller (maxData; a notice of 1,000 services has about 100 kB).
+	maxRequest = 512 << 10
 	// xidEvent marks a message that is no answer: the event of a watch.
 	xidEvent = -1
 	// codeTooLong takes the place of the code in the header of a reply that was too long.
