@@ -50,7 +50,8 @@ var mayImport = map[string][]string{
 	"cmd/terraform-provider-zkboot": {"provider", "bootstrap", "bootstrap/agent", "bootstrap/sidecar", "bootstrap/ssh", "bootstrap/zookeeper", "github.com/hashicorp/terraform-plugin-framework"},
 	"cmd/zkboot": {"bootstrap", "bootstrap/agent", "bootstrap/lab", "bootstrap/sidecar", "bootstrap/ssh", "bootstrap/zookeeper", "sysctl", "verify",
 		"github.com/spf13/cobra", "github.com/google/renameio/v2", "github.com/skeema/knownhosts", "golang.org/x/crypto", "golang.org/x/sync", "golang.org/x/term"},
-	"bench":          {"bootstrap", "bootstrap/agent", "bootstrap/lab", "bootstrap/ssh", "bootstrap/zookeeper", "verify", "golang.org/x/sync"},
+	"bench": {"bootstrap", "bootstrap/agent", "bootstrap/lab", "bootstrap/ssh", "bootstrap/zookeeper", "verify", "golang.org/x/sync",
+		"watcher", "watcher/config", "watcher/watchertest", "watcher/zookeeper", "github.com/go-zookeeper/zk", "github.com/HdrHistogram/hdrhistogram-go"},
 	"tools/agentbin": {"github.com/klauspost/compress"},
 }
 

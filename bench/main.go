@@ -47,6 +47,11 @@ type options struct {
 	plans   int
 	pairs   int // of probe and fio
 	fsync   time.Duration
+
+	watchChanges int // timed changes of the registry
+	deathRounds  int
+	requests     int // of the traffic that must not fail
+	hopRate      int // requests a second
 }
 
 // part is a group of figures that is measured together.
@@ -64,7 +69,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		fmt.Fprintf(stderr, "bench: "+format+"\n", a...)
 	}}
 	// Order matters: agent and plan use hosts that quorum leaves standing.
-	parts, err := choose(o.only, []part{{"size", b.size}, {"quorum", b.quorum}, {"agent", b.uploads}, {"plan", b.plan}, {"fsync", b.fsyncs}})
+	parts, err := choose(o.only, []part{{"size", b.size}, {"quorum", b.quorum}, {"agent", b.uploads}, {"plan", b.plan}, {"fsync", b.fsyncs},
+		{"watch", b.changes}, {"death", b.deaths}, {"traffic", b.loads}, {"hop", b.hop}, {"registry", b.registry}, {"herd", b.herd}})
 	if err != nil {
 		return err
 	}
@@ -92,11 +98,18 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.plans, "plans", 5, "how often to plan with nothing to do")
 	flags.IntVar(&o.pairs, "pairs", 3, "pairs of probe and fio")
 	flags.DurationVar(&o.fsync, "fsync", 8*time.Second, "length of one run of probe or fio")
+	flags.IntVar(&o.watchChanges, "changes", 600, "timed changes of the registry")
+	flags.IntVar(&o.deathRounds, "deaths", 8, "instances that die")
+	flags.IntVar(&o.requests, "requests", 1_050_000, "requests of the traffic that must not fail")
+	flags.IntVar(&o.hopRate, "rate", 10_000, "requests a second through the sidecar, and past it")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected %q; see --help", flags.Arg(0))
+	}
+	if o.watchChanges < 3 || o.deathRounds < 1 || o.requests < 1 || o.hopRate < 1 {
+		return o, fmt.Errorf("-changes %d -deaths %d -requests %d -rate %d: want at least 3, 1, 1 and 1", o.watchChanges, o.deathRounds, o.requests, o.hopRate)
 	}
 	if o.rounds < 1 || o.plans < 1 || o.pairs < 1 || o.fsync < time.Second {
 		return o, fmt.Errorf("-rounds %d -plans %d -pairs %d -fsync %s: want at least 1, 1, 1 and 1s", o.rounds, o.plans, o.pairs, o.fsync)
@@ -118,9 +131,17 @@ func choose(only string, all []part) ([]part, error) {
 		}
 	}
 	if len(names) > 0 {
-		return nil, fmt.Errorf("-only: unknown or double part %q: want size, quorum, agent, plan or fsync", names[0])
+		return nil, fmt.Errorf("-only: unknown or double part %q: want one of %s", names[0], strings.Join(partNames(all), ", "))
 	}
 	return out, nil
+}
+
+func partNames(all []part) []string {
+	names := make([]string, len(all))
+	for i, p := range all {
+		names[i] = p.name
+	}
+	return names
 }
 
 // publish prints the table, stores the JSON and says whether everything was measured.
