@@ -83,8 +83,13 @@ func TestADueReloadIsShownUntilTheSinkSaysItIsDone(t *testing.T) {
 		if s := r.status("api"); !s.Pending || s.Revision != 0 {
 			t.Errorf("status %+v, want revision 2 not served yet", s)
 		}
-		if s := r.status("db"); s.Pending || s.Revision != 1 {
+		r.sink.now(func(s *fakeSink) { s.pending = false })
+		r.show("db", "x y")
+		if s := r.status("db"); s.Pending || s.Revision != 3 {
 			t.Errorf("status %+v of the other service, want it served", s)
+		}
+		if !r.status("api").Pending {
+			t.Error("not pending any more because of another service")
 		}
 		r.sink.tell(Outcome{Actions: []Action{{Kind: "reload", Text: "worker 4711"}}, Pending: true})
 		if !r.status("api").Pending {

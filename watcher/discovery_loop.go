@@ -241,9 +241,6 @@ func (l *loop) applied(batch []*service, out Outcome, err error, began, now time
 	if rest := ofService(out, "", false); len(rest) > 0 && len(batch) > 1 {
 		l.d.Journal.Add(Entry{At: now, Event: "batch", Rule: "several services in one", Took: now.Sub(began), Actions: rest})
 	}
-	if err == nil {
-		l.settleOwed(out, now)
-	}
 }
 
 // ofService picks the actions of a service out of a batch; alone, what names no service is its own too.
@@ -257,7 +254,8 @@ func ofService(out Outcome, service string, alone bool) []Action {
 	return own
 }
 
-// settleOwed notes that the proxy serves all that it was told, when the sink says so.
+// settleOwed notes that the proxy serves all that it was told, when the sink says so of
+// everything: Apply speaks of its own sets alone.
 func (l *loop) settleOwed(out Outcome, now time.Time) {
 	if out.Pending {
 		return

@@ -94,7 +94,9 @@ type Action struct {
 // Outcome is what came of Apply or Audit. Nothing to do is no Actions.
 type Outcome struct {
 	Actions []Action
-	// Pending says that the proxy does not serve all of it yet: a reload is due.
+	// Pending says that the proxy does not serve all of it yet: a reload is due, or there is no
+	// proxy. Apply speaks of the sets that it was given, also when it had them before; Audit
+	// and the reports of Run speak of all, and Run reports as well when nothing is pending any more.
 	Pending bool
 }
 
