@@ -24,6 +24,8 @@ type Seen struct {
 	Facts Facts
 	State State
 	Err   error
+
+	Probed verify.Result // what Verify has measured there; empty for everybody else
 }
 
 // Reachable returns the names of the hosts that answered, sorted.

@@ -35,7 +35,7 @@ func (e *Engine) Verify(ctx context.Context, s *Spec, o verify.Options) (*verify
 	var mu sync.Mutex
 	judged := map[string]*hostVerifier{}
 	e.each(s.HostNames(), func(name string) {
-		v := &hostVerifier{engine: e, spec: s, name: name, seen: now.Hosts[name], host: hosts[name], all: all, limits: t, opts: o}
+		v := &hostVerifier{engine: e, spec: s, name: name, now: now, seen: now.Hosts[name], host: hosts[name], all: all, limits: t, opts: o}
 		v.run(ctx)
 		mu.Lock()
 		defer mu.Unlock()
@@ -44,6 +44,8 @@ func (e *Engine) Verify(ctx context.Context, s *Spec, o verify.Options) (*verify
 	out := &verify.Report{Hosts: map[string]verify.HostReport{}}
 	for name, v := range judged {
 		out.Hosts[name] = v.report
+		v.seen.Probed = v.result
+		now.Hosts[name] = v.seen
 	}
 	if !o.DiskOnly {
 		out.Pairs = pairs(s, judged, t)
@@ -74,11 +76,7 @@ func pairs(s *Spec, judged map[string]*hostVerifier, t verify.Thresholds) []veri
 			if b.host != nil {
 				facts.To, facts.ToClock = &b.seen.Facts, b.clock
 			}
-			for i := range a.result.Net {
-				if a.result.Net[i].Name == to {
-					facts.Net = &a.result.Net[i]
-				}
-			}
+			facts.Net, facts.Back = a.way(to), b.way(from)
 			out = append(out, verify.PairReport{From: from, To: to, Checks: verify.JudgePair(facts, t)})
 		}
 	}
@@ -90,6 +88,7 @@ type hostVerifier struct {
 	engine *Engine
 	spec   *Spec
 	name   string
+	now    Site // of all hosts
 	seen   Seen
 	host   Host // nil: could not be reached
 	all    []compiled
@@ -134,6 +133,16 @@ func (v *hostVerifier) unreachable(text string, err error) {
 		Why: err.Error(), Hint: "see that the host is up and that SSH lets zkboot in"}}
 }
 
+// way is what was measured from here to another host; nil where nothing was.
+func (v *hostVerifier) way(to string) *verify.NetResult {
+	for i := range v.result.Net {
+		if v.result.Net[i].Name == to {
+			return &v.result.Net[i]
+		}
+	}
+	return nil
+}
+
 func (v *hostVerifier) readClock(ctx context.Context) error {
 	sent := time.Now()
 	res, err := v.host.Probe(ctx, verify.Query{Clock: true})
@@ -163,12 +172,29 @@ func (v *hostVerifier) targets() []verify.NetTarget {
 	if !slices.Contains(members, v.name) {
 		return nil
 	}
-	port := strconv.Itoa(v.spec.Ensemble.Ports.WithDefaults().Election)
+	port := v.spec.Ensemble.Ports.WithDefaults().Election
 	var out []verify.NetTarget
 	for _, other := range members {
 		if other != v.name {
-			out = append(out, verify.NetTarget{Name: other, Addr: net.JoinHostPort(v.spec.Hosts[other].Address, port)})
+			out = append(out, verify.NetTarget{Name: other, Burst: v.ours(other, port),
+				Addr: net.JoinHostPort(v.spec.Hosts[other].Address, strconv.Itoa(port))})
 		}
 	}
 	return out
+}
+
+// ours reports whether a unit of ours listens on that port of a host: what a stranger
+// makes of bytes that it did not ask for, nobody knows.
+func (v *hostVerifier) ours(host string, port int) bool {
+	for _, l := range v.now.Hosts[host].Facts.Listeners {
+		if l.Port != port || l.Process == nil || l.Process.Unit == "" {
+			continue
+		}
+		for _, c := range v.all {
+			if slices.Contains(c.want[host].Needs.Units, l.Process.Unit) {
+				return true
+			}
+		}
+	}
+	return false
 }

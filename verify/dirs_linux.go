@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -70,8 +71,41 @@ func (h host) dir(p string, mounts []*mountinfo.Info) Dir {
 	}()
 	if err != nil {
 		d.UnknownCause = err.Error()
+	} else if err := h.readSizes(&d); err != nil {
+		d.SizesUnknown = err.Error()
 	}
 	return d
+}
+
+// readSizes looks at what a server has written; version-2 is the version of the
+// file format and has never changed.
+func (h host) readSizes(d *Dir) error {
+	entries, err := os.ReadDir(h.path(d.Path + "/version-2"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) { // purged while we look
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || !info.Mode().IsRegular() {
+			continue
+		}
+		const block = 512 // stat(2), st_blocks: whatever the file system's own is
+		size := uint64(stat.Blocks) * block
+		switch {
+		case strings.HasPrefix(e.Name(), "log."):
+			d.LogBytes = max(d.LogBytes, size)
+		case strings.HasPrefix(e.Name(), "snapshot."):
+			d.SnapshotBytes = max(d.SnapshotBytes, size)
+		}
+	}
+	return err
 }
 
 // existing returns p or its nearest ancestor that exists.

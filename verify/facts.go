@@ -38,6 +38,7 @@ type Facts struct {
 	Dirs           []Dir           `json:"dirs"`       // in the order of FactsQuery.Dirs
 	Java           *Java           `json:"java"`       // nil: none found
 	Resolution     []Resolution    `json:"resolution"` // own host name first, then FactsQuery.Names
+	Reverse        []Reverse       `json:"reverse"`    // of the host's own addresses, sorted
 	CloudInit      string          `json:"cloud_init"` // "done", "running", "error", "disabled", or "" where not installed
 	PackageLock    *Process        `json:"package_lock"`
 	ZooKeepers     []Process       `json:"zookeepers"`         // running ZooKeeper servers, whoever started them
@@ -168,6 +169,12 @@ type Dir struct {
 	Scheduler    string   `json:"scheduler"`     // I/O scheduler in use
 	Rotational   *bool    `json:"rotational"`    // as the kernel believes; often wrong in a virtual machine
 	UnknownCause string   `json:"unknown_cause"` // why the rest could not be read; usually ""
+
+	// The largest transaction log and the largest snapshot in version-2 below Path, in
+	// bytes on the disk: a log is padded sparsely. 0 where there is none.
+	LogBytes      uint64 `json:"log_bytes,omitempty"`
+	SnapshotBytes uint64 `json:"snapshot_bytes,omitempty"`
+	SizesUnknown  string `json:"sizes_unknown,omitempty"` // why these two could not be read
 }
 
 // Java is the Java runtime that a service would find.
@@ -182,6 +189,13 @@ type Resolution struct {
 	Name      string   `json:"name"`
 	Addresses []string `json:"addresses"` // sorted
 	Error     string   `json:"error,omitempty"`
+}
+
+// Reverse is what an address of the host is called, by /etc/hosts or its PTR record.
+type Reverse struct {
+	Address string       `json:"address"`
+	Names   []Resolution `json:"names"`           // sorted, each with the addresses that it leads to; none is usual for a private address
+	Error   string       `json:"error,omitempty"` // why nobody could be asked, such as no resolver
 }
 
 // ProcessLimits holds limits and swap of a running process.

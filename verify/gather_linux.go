@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,6 +94,7 @@ func (h host) gather(ctx context.Context, q FactsQuery) (Facts, error) {
 		{"dirs", func(context.Context) error { return h.readDirs(q.Dirs, &f.Dirs) }},
 		{"java", func(ctx context.Context) error { return h.readJava(ctx, &f.Java) }},
 		{"resolution", func(ctx context.Context) error { return readResolution(ctx, q.Names, &f.Resolution) }},
+		{"reverse", func(ctx context.Context) error { return readReverse(ctx, net.DefaultResolver, &f.Reverse) }},
 		{"cloud_init", func(context.Context) error { return h.readCloudInit(&f.CloudInit) }},
 		{"package_lock", func(context.Context) error { return h.readPackageLock(&f.PackageLock) }},
 		{"zookeepers", func(context.Context) error { return h.readZooKeepers(&f) }},
@@ -287,37 +287,5 @@ func readAddresses(to *[]Address) error {
 		}
 		return strings.Compare(a.Prefix, b.Prefix)
 	})
-	return nil
-}
-
-// resolveTime bounds one look-up; a name that takes longer is as good as absent
-// to a server that starts.
-const resolveTime = 2 * time.Second
-
-func readResolution(ctx context.Context, names []string, to *[]Resolution) error {
-	own, err := os.Hostname()
-	if err != nil {
-		return err
-	}
-	out := make([]Resolution, 1+len(names))
-	var wg sync.WaitGroup
-	for i, name := range append([]string{own}, names...) {
-		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, resolveTime)
-			defer cancel()
-			out[i].Name = name
-			addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
-			if err != nil {
-				out[i].Error = err.Error()
-				return
-			}
-			slices.SortFunc(addrs, netip.Addr.Compare)
-			for _, a := range slices.Compact(addrs) {
-				out[i].Addresses = append(out[i].Addresses, a.Unmap().String())
-			}
-		})
-	}
-	wg.Wait()
-	*to = out
 	return nil
 }

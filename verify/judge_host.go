@@ -37,6 +37,7 @@ func JudgeHost(f Facts, n HostNeeds, t Thresholds) []Check {
 		judgePressure("psi.memory", f, f.Pressure.Memory, t),
 		judgeMounts(f, n, t),
 		judgeFree(f, n, t),
+		judgeHeadroom(f, n, t),
 		judgeInodes(f, n, t),
 		judgeTimeSync(f),
 		judgeTimeOffset(f, t),
@@ -328,45 +329,12 @@ func judgeAddress(f Facts, n HostNeeds) Check {
 	return Finding(id, Fail, n.Address, "no interface of the host has "+n.Address+", so nothing can bind to it")
 }
 
-func judgeResolution(f Facts, n HostNeeds) Check {
-	const id = "host.resolution"
-	if c, missing := f.missing(id, "resolution"); missing {
-		return c
-	}
-	_, notAddress := netip.ParseAddr(n.Address)
-	byName := n.Address != "" && notAddress != nil
-	var texts []string
-	verdict, why := Pass, ""
-	for _, r := range f.Resolution {
-		if r.Error != "" {
-			verdict, why = worseOf(verdict, why, Warn, r.Error)
-			if r.Name == n.Address {
-				verdict, why = Fail, r.Error
-			}
-			continue
-		}
-		texts = append(texts, r.Name+" is "+strings.Join(r.Addresses, ", "))
-		if byName && r.Name == n.Address && slices.ContainsFunc(r.Addresses, loopback) {
-			verdict, why = Fail, fmt.Sprintf("%s resolves to the host's own loopback, where no other member can reach it", r.Name)
-		}
-	}
-	if len(f.Resolution) == 0 {
-		verdict, why = Unknown, "no name was looked up"
-	}
-	return Finding(id, verdict, strings.Join(texts, "; "), why)
-}
-
 // worseOf returns the worse of two verdicts with its reason; of equals the first.
 func worseOf(v Verdict, why string, other Verdict, otherWhy string) (Verdict, string) {
 	if other.rank() > v.rank() {
 		return other, otherWhy
 	}
 	return v, why
-}
-
-func loopback(addr string) bool {
-	a, err := netip.ParseAddr(addr)
-	return err == nil && a.IsLoopback()
 }
 
 func judgeForeign(f Facts, n HostNeeds) Check {

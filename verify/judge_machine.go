@@ -63,10 +63,12 @@ func mountVerdict(d Dir, need DirNeed, t Thresholds) (Verdict, string) {
 	switch {
 	case d.UnknownCause != "":
 		return Unknown, d.UnknownCause
+	case d.fellBack(need) && need.MountComes:
+		return Pass, "" // what it lies on now is not where it will lie
 	case slices.Contains(d.Options, "ro"):
 		return Fail, d.MountPoint + " is mounted read-only"
-	case need.OwnMount && d.MountPoint != need.Path:
-		return refused, fmt.Sprintf("%s is not mounted: it would lie on %s", need.Path, d.MountPoint)
+	case d.fellBack(need):
+		return refused, fmt.Sprintf("%s is not mounted: %s lies on %s instead", need.Mount, need.Path, d.MountPoint)
 	}
 	if why := breaksPromise(d); why != "" {
 		return refused, why
@@ -75,6 +77,11 @@ func mountVerdict(d Dir, need DirNeed, t Thresholds) (Verdict, string) {
 		return Warn, fmt.Sprintf("%s lies on %s, which is not tried", need.Path, d.FSType)
 	}
 	return Pass, ""
+}
+
+// fellBack tells whether the directory lies on what is below a mount that is missing.
+func (d Dir) fellBack(need DirNeed) bool {
+	return need.Mount != "" && d.MountPoint != need.Mount && !strings.HasPrefix(d.MountPoint, need.Mount+"/")
 }
 
 // breaksPromise says why what was synced to d may not be on a disk of this host;
@@ -110,7 +117,11 @@ func judgeMounts(f Facts, n HostNeeds, t Thresholds) Check {
 	var texts []string
 	for _, need := range n.Dirs {
 		d := dirFacts(f, need.Path)
-		if d.UnknownCause == "" {
+		switch {
+		case d.UnknownCause != "":
+		case d.fellBack(need) && need.MountComes:
+			texts = append(texts, fmt.Sprintf("%s: apply mounts %s", need.Path, need.Mount))
+		default:
 			texts = append(texts, fmt.Sprintf("%s: %s on %s", need.Path, d.FSType, d.MountPoint))
 		}
 		v, reason := mountVerdict(d, need, t)
@@ -147,6 +158,37 @@ func judgeFree(f Facts, n HostNeeds, t Thresholds) Check {
 	})
 }
 
+// A member keeps 5 snapshots (autopurge.snapRetainCount, as written to zoo.cfg) and
+// writes the sixth before the oldest goes, each with the logs that follow it.
+const (
+	roomLogs      = 4
+	roomSnapshots = 6
+)
+
+// judgeHeadroom compares free space with what the member writes; like disk.free,
+// for all directories of one file system together.
+func judgeHeadroom(f Facts, n HostNeeds, t Thresholds) Check {
+	const id = "disk.headroom"
+	return worstDir(id, f, n, func(d Dir) Check {
+		if d.SizesUnknown != "" {
+			return Finding(id, Unknown, "", d.SizesUnknown)
+		}
+		var want uint64
+		for _, need := range n.Dirs {
+			if other := dirFacts(f, need.Path); other.MountPoint == d.MountPoint {
+				want += roomLogs*other.LogBytes + roomSnapshots*other.SnapshotBytes
+			}
+		}
+		if want == 0 {
+			return Finding(id, NotApplicable, "", "no log and no snapshot yet")
+		}
+		c := t.Figure(id, float64(d.FreeBytes)/float64(want))
+		c.Text = fmt.Sprintf("%s free on %s, and %d logs and %d snapshots are %s", formatFigure(unitBytes, float64(d.FreeBytes)),
+			d.MountPoint, roomLogs, roomSnapshots, formatFigure(unitBytes, float64(want)))
+		return c
+	})
+}
+
 func judgeInodes(f Facts, n HostNeeds, t Thresholds) Check {
 	const id = "disk.inodes"
 	return worstDir(id, f, n, func(d Dir) Check {
@@ -169,12 +211,14 @@ func worstDir(id string, f Facts, n HostNeeds, judge func(Dir) Check) Check {
 	var worst, unread *Check
 	for _, need := range n.Dirs {
 		d := dirFacts(f, need.Path)
-		if d.UnknownCause != "" {
-			c := Finding(id, Unknown, "", d.UnknownCause)
+		c := Finding(id, Unknown, "", d.UnknownCause)
+		if d.UnknownCause == "" {
+			c = judge(d)
+		}
+		if c.Verdict == Unknown {
 			unread = &c
 			continue
 		}
-		c := judge(d)
 		if worst == nil || c.Verdict.rank() > worst.Verdict.rank() || c.Verdict == worst.Verdict && figureOf(c) < figureOf(*worst) {
 			worst = &c
 		}

@@ -167,6 +167,7 @@ func judgeDurability(r FsyncResult, t Thresholds) Check {
 type PairFacts struct {
 	From, To           *Facts
 	Net                *NetResult // measured on From, of To
+	Back               *NetResult // measured on To, of From
 	FromClock, ToClock []ClockReading
 }
 
@@ -176,6 +177,7 @@ func JudgePair(p PairFacts, t Thresholds) []Check {
 	var checks []Check
 	if p.Net != nil {
 		checks = append(checks, judgeNet(*p.Net, t)...)
+		checks = append(checks, judgePath(*p.Net, p.Back))
 	}
 	from, fromErr, fromOK := best(p.FromClock)
 	to, toErr, toOK := best(p.ToClock)
@@ -206,6 +208,30 @@ func judgeNet(n NetResult, t Thresholds) []Check {
 	rtt := t.Figure("net.rtt.p99", n.P99)
 	rtt.Text = fmt.Sprintf("%s, median %s", rtt.Text, formatFigure(unitMS, n.P50))
 	return []Check{rtt, loss}
+}
+
+// judgePath tells a way that swallows big packets from one that is merely narrow.
+func judgePath(n NetResult, back *NetResult) Check {
+	const id = "net.mtu"
+	switch {
+	case n.Path == nil:
+		return Finding(id, Unknown, "", "nothing came back from "+n.Addr)
+	case n.Path.Error != "":
+		return Finding(id, Unknown, "", n.Path.Error)
+	case !n.Path.Passed:
+		return Finding(id, Fail, fmt.Sprintf("lost at %d bytes", n.Path.MTU),
+			"small packets arrive and those of full size vanish without a word: members connect, and stall with the first large message")
+	}
+	mtu := float64(n.Path.MTU)
+	c := Finding(id, Pass, fmt.Sprintf("%d bytes", n.Path.MTU), "")
+	c.Value = &mtu
+	if n.Path.MTU < n.Path.LinkMTU {
+		c = c.worsen(Warn, fmt.Sprintf("the interface would send %d bytes: something on the way, such as a tunnel, carries less", n.Path.LinkMTU))
+	}
+	if back != nil && back.Path != nil && back.Path.Passed && back.Path.MTU != n.Path.MTU {
+		c = c.worsen(Warn, fmt.Sprintf("the way back carries %d bytes", back.Path.MTU))
+	}
+	return c
 }
 
 // judgeClocks counts only the distance that the measurement's error cannot explain.

@@ -25,13 +25,20 @@ func goodFacts() Facts {
 			{"0.0.0.0", 22, &Process{500, "sshd", "ssh.service"}},
 			{"10.0.0.1", 2181, &Process{812, "java", "zk-main.service"}},
 		},
-		Dirs:       []Dir{goodDir("/zk/log"), goodDir("/zk/data")},
+		Dirs:       goodDirs(),
 		Java:       &Java{"/usr/lib/jvm/java-17-openjdk-amd64/bin/java", "17.0.13", 17},
 		Resolution: []Resolution{{Name: "zk1", Addresses: []string{"127.0.1.1"}}},
+		Reverse:    []Reverse{{Address: "10.0.0.1", Names: []Resolution{{Name: "ZK1.example.net", Error: "no such host"}}}},
 		CloudInit:  "done",
 		ZooKeepers: []Process{{812, "java", "zk-main.service"}},
 		Processes:  []ProcessLimits{{Process: Process{812, "java", "zk-main.service"}, OpenFiles: 65536, Tasks: 16384}},
 	}
+}
+
+func goodDirs() []Dir {
+	log, data := goodDir("/zk/log"), goodDir("/zk/data")
+	log.LogBytes, data.SnapshotBytes = 64*mib, 32*mib
+	return []Dir{log, data}
 }
 
 func goodDir(path string) Dir {
@@ -105,6 +112,22 @@ func TestJudgeHost(t *testing.T) {
 		{"by name", func(_ *Facts, n *HostNeeds) { n.Address = "zk1" }, "host.address", NotApplicable, NotApplicable, "by a name"},
 		{"name on loopback", func(_ *Facts, n *HostNeeds) { n.Address = "zk1" }, "host.resolution", Fail, Fail, "zk1 resolves to the host's own loopback"},
 		{"own name unknown", func(f *Facts, _ *HostNeeds) { f.Resolution[0] = Resolution{Name: "zk1", Error: "no such host"} }, "host.resolution", Warn, Warn, "no such host"},
+		{"address called another host", func(f *Facts, _ *HostNeeds) {
+			f.Reverse[0].Names = []Resolution{{Name: "db7.example.net", Addresses: []string{"10.0.0.9"}}}
+		}, "host.resolution", Warn, Warn, "10.0.0.1 is called db7.example.net, which leads to 10.0.0.9; this host calls itself zk1"},
+		{"address with a stale name", func(f *Facts, _ *HostNeeds) {
+			f.Reverse[0].Names = []Resolution{{Name: "old.example.net", Error: "no such host"}}
+		}, "host.resolution", Warn, Warn, "old.example.net, which leads to nowhere"},
+		{"address with a provider's name", func(f *Facts, _ *HostNeeds) {
+			f.Reverse[0].Names = []Resolution{{Name: "static-1.provider.example", Addresses: []string{"10.0.0.1"}}}
+		}, "host.resolution", Pass, Pass, ""},
+		{"address without a name", func(f *Facts, _ *HostNeeds) { f.Reverse[0].Names = nil }, "host.resolution", Pass, Pass, ""},
+		{"no resolver", func(f *Facts, _ *HostNeeds) {
+			f.Reverse[0] = Reverse{Address: "10.0.0.1", Error: "connection refused"}
+		}, "host.resolution", Pass, Pass, ""},
+		{"another address of the host", func(f *Facts, _ *HostNeeds) {
+			f.Reverse[0] = Reverse{Address: "192.0.2.1", Names: []Resolution{{Name: "db7"}}}
+		}, "host.resolution", Pass, Pass, ""},
 		{"foreign ZooKeeper", func(f *Facts, _ *HostNeeds) { f.ZooKeepers[0].Unit = "zookeeper.service" }, "host.foreign_zookeeper", Fail, Fail, "not ours"},
 		{"foreign package", func(f *Facts, _ *HostNeeds) { f.ZooKeeperPkgs = []string{"zookeeperd"} }, "host.foreign_zookeeper", Warn, Warn, "at boot"},
 		{"port taken", func(f *Facts, _ *HostNeeds) { f.Listeners[1].Process.Unit = "kafka.service" }, "host.ports", Fail, Fail, "port 2181 (client) is held by java (pid 812, kafka.service)"},
@@ -120,9 +143,25 @@ func TestJudgeHost(t *testing.T) {
 		{"no barriers", func(f *Facts, _ *HostNeeds) { f.Dirs[1].Options = []string{"nobarrier", "rw"} }, "disk.mount", Fail, Warn, "/zk is mounted with nobarrier"},
 		{"btrfs", func(f *Facts, _ *HostNeeds) { f.Dirs[0].FSType = "btrfs" }, "disk.mount", Warn, Warn, "not tried"},
 		{"read-only", func(f *Facts, _ *HostNeeds) { f.Dirs[0].Options = []string{"ro"} }, "disk.mount", Fail, Fail, "read-only"},
-		{"forgotten mount", func(f *Facts, n *HostNeeds) { f.Dirs[0].MountPoint, n.Dirs[0].OwnMount = "/", true }, "disk.mount", Fail, Warn, "/zk/log is not mounted"},
+		{"mount that is missing", func(f *Facts, n *HostNeeds) { f.Dirs[0].MountPoint, n.Dirs[0].Mount = "/", "/zk" }, "disk.mount", Fail, Warn, "/zk is not mounted: /zk/log lies on / instead"},
+		{"mount beside one of like name", func(f *Facts, n *HostNeeds) { f.Dirs[0].MountPoint, n.Dirs[0].Mount = "/zk2", "/zk" }, "disk.mount", Fail, Warn, "/zk is not mounted"},
+		{"mount that is there", func(_ *Facts, n *HostNeeds) { n.Dirs[0].Mount, n.Dirs[1].Mount = "/zk", "/zk" }, "disk.mount", Pass, Pass, ""},
+		{"mount below the one wanted", func(f *Facts, n *HostNeeds) { f.Dirs[0].MountPoint, n.Dirs[0].Mount = "/zk/log", "/zk" }, "disk.mount", Pass, Pass, ""},
+		{"mount that apply makes", func(f *Facts, n *HostNeeds) {
+			f.Dirs[0].MountPoint, f.Dirs[0].FSType, n.Dirs[0].Mount, n.Dirs[0].MountComes = "/", "overlay", "/zk", true
+		}, "disk.mount", Pass, Pass, ""},
+		{"mount that apply made on overlay", func(f *Facts, n *HostNeeds) {
+			f.Dirs[0].FSType, n.Dirs[0].Mount, n.Dirs[0].MountComes = "overlay", "/zk", true
+		}, "disk.mount", Fail, Warn, "/zk/log lies on overlay"},
 		{"directory not asked for", func(_ *Facts, n *HostNeeds) { n.Dirs[1].Path = "/other" }, "disk.mount", Unknown, Unknown, "/other was not looked at"},
 		{"needs on one disk add up", func(f *Facts, _ *HostNeeds) { f.Dirs[0].FreeBytes, f.Dirs[1].FreeBytes = 9*gib, 9*gib }, "disk.free", Fail, Pass, "9 GiB is below the limit of 10 GiB"},
+		{"no data yet", func(f *Facts, _ *HostNeeds) { f.Dirs[0].LogBytes, f.Dirs[1].SnapshotBytes = 0, 0 }, "disk.headroom", NotApplicable, NotApplicable, "no log and no snapshot yet"},
+		{"logs and snapshots on one disk add up", func(f *Facts, _ *HostNeeds) { f.Dirs[0].LogBytes, f.Dirs[1].SnapshotBytes = 5*gib, 4*gib }, "disk.headroom", Warn, Pass, "0.909x is below 1x"},
+		{"logs and snapshots on two disks do not", func(f *Facts, _ *HostNeeds) {
+			f.Dirs[0].LogBytes, f.Dirs[1].SnapshotBytes, f.Dirs[1].MountPoint = 5*gib, 4*gib, "/snap"
+		}, "disk.headroom", Pass, Pass, ""},
+		{"the next snapshot does not fit", func(f *Facts, _ *HostNeeds) { f.Dirs[1].SnapshotBytes = 41 * gib }, "disk.headroom", Fail, Warn, "0.162x is below the limit of 0.2x"},
+		{"sizes that cannot be read", func(f *Facts, _ *HostNeeds) { f.Dirs[0].SizesUnknown = "version-2: permission denied" }, "disk.headroom", Unknown, Unknown, "permission denied"},
 		{"no inodes left", func(f *Facts, _ *HostNeeds) { f.Dirs[1].FreeInodes = 999 }, "disk.inodes", Fail, Warn, "below the limit of 1000"},
 		{"XFS has no fixed inodes", func(f *Facts, _ *HostNeeds) { f.Dirs[0].TotalInodes, f.Dirs[1].TotalInodes = 0, 0 }, "disk.inodes", NotApplicable, NotApplicable, "no fixed number"},
 		{"unsynchronized", func(f *Facts, _ *HostNeeds) { f.Time.Synced = false }, "time.sync", Warn, Warn, "follows no time server"},
@@ -232,7 +271,9 @@ func TestJudgePair(t *testing.T) {
 	good := func() PairFacts {
 		return PairFacts{
 			From: &a, To: &b, FromClock: clock(0, 10*time.Millisecond), ToClock: clock(5*time.Millisecond, 10*time.Millisecond),
-			Net: &NetResult{NetTarget: NetTarget{"zk2", "10.0.0.2:2888"}, Latency: Latency{Samples: 100, P50: 0.3, P99: 0.9}, Sent: 100, Refused: 100},
+			Net: &NetResult{NetTarget: NetTarget{Name: "zk2", Addr: "10.0.0.2:2888"}, Latency: Latency{Samples: 100, P50: 0.3, P99: 0.9}, Sent: 100, Refused: 100,
+				Path: &PathResult{Passed: true, MTU: 1500, LinkMTU: 1500}},
+			Back: &NetResult{Path: &PathResult{Passed: true, MTU: 1500, LinkMTU: 1500}},
 		}
 	}
 	for _, tt := range []struct {
@@ -250,6 +291,14 @@ func TestJudgePair(t *testing.T) {
 		{"one lost", func(p *PairFacts) { p.Net.Lost, p.Net.Error = 1, "i/o timeout" }, "net.loss", Warn, "1% is above 0%: i/o timeout"},
 		{"firewall", func(p *PairFacts) { p.Net.Latency, p.Net.Lost = Latency{}, 100 }, "net.loss", Fail, "100%"},
 		{"firewall has no figure", func(p *PairFacts) { p.Net.Latency, p.Net.Lost = Latency{}, 100 }, "net.rtt.p99", Unknown, "10.0.0.2:2888"},
+		{"full size passes", func(*PairFacts) {}, "net.mtu", Pass, ""},
+		{"black hole", func(p *PairFacts) { p.Net.Path.Passed = false }, "net.mtu", Fail, "those of full size vanish"},
+		{"tunnel", func(p *PairFacts) { p.Net.Path.MTU, p.Back.Path.MTU = 1420, 1420 }, "net.mtu", Warn, "would send 1500 bytes"},
+		{"two ways", func(p *PairFacts) { p.Net.Path.LinkMTU, p.Back.Path.MTU = 0, 1420 }, "net.mtu", Warn, "the way back carries 1420 bytes"},
+		{"the way back is not known", func(p *PairFacts) { p.Back = nil }, "net.mtu", Pass, ""},
+		{"the way back swallows", func(p *PairFacts) { p.Back.Path = &PathResult{MTU: 9000} }, "net.mtu", Pass, ""},
+		{"nothing to measure by", func(p *PairFacts) { p.Net.Path = &PathResult{Error: "no answer"} }, "net.mtu", Unknown, "no answer"},
+		{"full size of a dead peer", func(p *PairFacts) { p.Net.Path = nil }, "net.mtu", Unknown, "nothing came back from 10.0.0.2:2888"},
 		{"clocks apart", func(p *PairFacts) { p.ToClock = clock(-time.Second, 10*time.Millisecond) }, "time.offset", Warn, "990 ms"},
 		{"within the error", func(p *PairFacts) { p.ToClock = clock(120*time.Millisecond, 60*time.Millisecond) }, "time.offset", Pass, ""},
 		{"one kernel", func(p *PairFacts) { p.To = &Facts{BootID: "b1"} }, "placement.apart", Warn, "one kernel"},

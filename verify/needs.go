@@ -28,8 +28,9 @@ const (
 
 // DirNeed is a directory for data.
 type DirNeed struct {
-	Path     string `json:"path"`
-	Use      string `json:"use"`       // UseLog, UseData, or any other word
-	MinBytes uint64 `json:"min_bytes"` // free; 0 leaves it to the limit disk.free
-	OwnMount bool   `json:"own_mount"` // must be a mount point, not a directory of the root file system
+	Path       string `json:"path"`
+	Use        string `json:"use"`         // UseLog, UseData, or any other word
+	MinBytes   uint64 `json:"min_bytes"`   // free; 0 leaves it to the limit disk.free
+	Mount      string `json:"mount"`       // mount point that Path must lie on, or below; "" means any
+	MountComes bool   `json:"mount_comes"` // the plan makes that mount for the first time, so that its absence is no fault
 }

@@ -72,7 +72,9 @@ func probeTarget(ctx context.Context, target NetTarget, q NetQuery) NetResult {
 			silent = 0
 		}
 	}
-	r.Latency = h.latency()
+	if r.Latency = h.latency(); r.Samples > 0 { // on a dead way there is nothing to ask
+		r.Path = probePath(ctx, target)
+	}
 	return r
 }
 

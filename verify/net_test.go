@@ -34,7 +34,7 @@ func TestProbeNet(t *testing.T) {
 
 	got := probeNet(t.Context(), NetQuery{
 		Targets: []NetTarget{
-			{"open", open.Addr().String()}, {"refused", shut.Addr().String()}, {"nonsense", "127.0.0.1:no-such-service"},
+			{Name: "open", Addr: open.Addr().String()}, {Name: "refused", Addr: shut.Addr().String()}, {Name: "nonsense", Addr: "127.0.0.1:no-such-service"},
 		},
 		Count: 5, Interval: time.Millisecond,
 	})
@@ -56,7 +56,7 @@ func TestProbeNet(t *testing.T) {
 func TestProbeNetStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	r := probeNet(ctx, NetQuery{Targets: []NetTarget{{"any", "127.0.0.1:1"}}})
+	r := probeNet(ctx, NetQuery{Targets: []NetTarget{{Name: "any", Addr: "127.0.0.1:1"}}})
 	if r[0].Sent != 0 || r[0].Lost != 0 {
 		t.Errorf("%+v, want nothing sent and nothing lost", r[0])
 	}
@@ -73,7 +73,7 @@ func TestClockOffset(t *testing.T) {
 
 // With two hosts of three switched off, verify once spent 83 s on saying so.
 func TestProbeNetGivesUpOnADeadPeer(t *testing.T) {
-	r := probeNet(t.Context(), NetQuery{Targets: []NetTarget{{"dead", "127.0.0.1:no-such-service"}}, Count: 100, Interval: time.Millisecond})[0]
+	r := probeNet(t.Context(), NetQuery{Targets: []NetTarget{{Name: "dead", Addr: "127.0.0.1:no-such-service"}}, Count: 100, Interval: time.Millisecond})[0]
 	if r.Sent != netGiveUp || r.Lost != netGiveUp {
 		t.Errorf("sent %d and lost %d of 100, want %d", r.Sent, r.Lost, netGiveUp)
 	}

@@ -51,7 +51,8 @@ func TestOptionsKeep(t *testing.T) {
 func TestFactsAndResultsTravel(t *testing.T) {
 	facts, result := goodFacts(), goodResult()
 	facts.Unknown = map[string]string{"thp": "no such file"}
-	result.Net = []NetResult{{NetTarget: NetTarget{"zk2", "10.0.0.2:2888"}, Latency: Latency{Samples: 3, P99: 1.5}, Sent: 4, Lost: 1, Error: "i/o timeout"}}
+	result.Net = []NetResult{{NetTarget: NetTarget{Name: "zk2", Addr: "10.0.0.2:2888"}, Latency: Latency{Samples: 3, P99: 1.5}, Sent: 4, Lost: 1, Error: "i/o timeout",
+		Path: &PathResult{Passed: true, MTU: 1500, LinkMTU: 9000}}}
 	result.Clock = ptr(time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC))
 	travel(t, facts, new(Facts))
 	travel(t, result, new(Result))

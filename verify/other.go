@@ -25,4 +25,8 @@ func (host) probeFsync(context.Context, FsyncQuery, func(string)) (*FsyncResult,
 	return nil, errLinux
 }
 
+func probePath(context.Context, NetTarget) *PathResult {
+	return &PathResult{Error: errLinux.Error()}
+}
+
 func probeJitter(context.Context, JitterQuery) (*Latency, error) { return nil, errLinux }

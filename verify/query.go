@@ -48,10 +48,13 @@ type NetQuery struct {
 	Timeout  time.Duration `json:"timeout"`  // then it is lost; 0 means 900 ms, under the first SYN retransmission
 }
 
-// NetTarget is a peer: the host's name in the spec and "address:port".
+// NetTarget is a peer: the host's name in the spec and "address:port". Burst says
+// that a member of ours listens there: 64 KiB that mean nothing may be sent to it,
+// to see whether packets of full size arrive. Nobody else gets more than a handshake.
 type NetTarget struct {
-	Name string `json:"name"`
-	Addr string `json:"addr"`
+	Name  string `json:"name"`
+	Addr  string `json:"addr"`
+	Burst bool   `json:"burst,omitempty"`
 }
 
 // Result holds what Run measured; a member that was not asked for, or could
@@ -138,4 +141,16 @@ type NetResult struct {
 	Lost    int    `json:"lost"`
 	Refused int    `json:"refused"`         // answered by a reset: reachable, nobody listening
 	Error   string `json:"error,omitempty"` // of the last lost one
+
+	Path *PathResult `json:"path,omitempty"` // nil when nothing came back
+}
+
+// PathResult says whether packets of full size reach a target: a burst over TCP where
+// a member of ours listens, elsewhere a datagram to the closed UDP port of that number.
+// The way back is measured from the other end.
+type PathResult struct {
+	Passed  bool   `json:"passed"`
+	MTU     int    `json:"mtu"`             // bytes: of the path, as the kernel knew it afterwards
+	LinkMTU int    `json:"link_mtu"`        // bytes: of the interface it leaves by; 0 when not known
+	Error   string `json:"error,omitempty"` // why it could not be measured
 }

@@ -29,7 +29,7 @@ func siteReport(t *testing.T) Report {
 			"zk3": {Checks: []Check{Finding("host.reachable", Fail, "203.0.113.13:22", "connection refused")}},
 		},
 		Pairs: []PairReport{
-			{From: "zk2", To: "zk1", Checks: JudgePair(PairFacts{Net: &NetResult{NetTarget: NetTarget{"zk1", "10.0.0.1:2888"}, Sent: 100, Lost: 100, Error: "i/o timeout"}}, ssd)},
+			{From: "zk2", To: "zk1", Checks: JudgePair(PairFacts{Net: &NetResult{NetTarget: NetTarget{Name: "zk1", Addr: "10.0.0.1:2888"}, Sent: 100, Lost: 100, Error: "i/o timeout"}}, ssd)},
 			{From: "zk1", To: "zk2"},
 		},
 		Ensemble: EnsembleReport{Checks: []Check{Finding("ensemble.quorum", Pass, "2 of 3 serve", ""), ssd.Figure("ensemble.flush.p99", 12)}},

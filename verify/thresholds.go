@@ -70,6 +70,8 @@ func ssdLimits() map[string]Limit {
 		// Enough for the log when the role does not say how much it needs.
 		"disk.free":   between(4*gib, 1*gib),
 		"disk.inodes": between(10_000, 1000),
+		// A fifth is about one more log and one more snapshot. Our judgement.
+		"disk.headroom": between(1, 0.2),
 		// A "2 GB" VPS reports 1.9 GiB or a little less; the JVM's default heap is 1 GB.
 		"host.memory": between(1.75*gib, 0.875*gib),
 		// Half for the heap, half for the page cache: what makes reads and snapshots cheap.
@@ -91,6 +93,10 @@ func ssdLimits() map[string]Limit {
 		"net.rtt.p99":          between(50, 200),
 		"net.loss":             between(0, 2),
 		"ensemble.disk_errors": warnOnly(0),
+		// At the default tickTime and syncLimit these are p99.9 of 500 ms and a round trip of
+		// 200 ms; they move with what the spec sets. Our judgement.
+		"ensemble.sync_limit": failOnly(20),
+		"ensemble.tick_time":  failOnly(10),
 		// A member that counts one may have less on its disk than it serves: on 3.8.0 such a
 		// follower came back from its restart with other data than the rest.
 		"ensemble.errors": failOnly(0),
@@ -126,6 +132,7 @@ func labLimits() map[string]Limit {
 		"disk.fsync.interference": warnOnly(100),
 		"disk.free":               between(512*mib, 128*mib),
 		"disk.inodes":             between(1000, 100),
+		"disk.headroom":           between(0.5, 0.1),
 		"host.memory":             between(512*mib, 128*mib),
 		"host.heap":               between(75, 100),
 		"host.swap":               {},
@@ -136,6 +143,8 @@ func labLimits() map[string]Limit {
 		"psi.memory":              warnOnly(50),
 		"net.rtt.p99":             between(200, 1000),
 		"net.loss":                between(0, 20),
+		"ensemble.sync_limit":     warnOnly(2),
+		"ensemble.tick_time":      warnOnly(2),
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 // markers are not among it: they are made once, by formation.
 func (m member) desired(p platform, seen bootstrap.Seen, cluster string) (bootstrap.Desired, error) {
 	d := bootstrap.Desired{From: map[bootstrap.ID]bootstrap.Path{}, SyncDir: m.dataLog, Cluster: cluster, Needs: m.needs(p)}
+	m.onMounts(d.Needs.Dirs, seen.State)
 	add := func(from bootstrap.Path, rs ...bootstrap.Resource) {
 		for _, r := range rs {
 			d.Resources = append(d.Resources, r)
@@ -191,6 +192,20 @@ func (m member) needs(p platform) verify.HostNeeds {
 		n.Dirs = append(n.Dirs, verify.DirNeed{Path: m.data, Use: "data"})
 	}
 	return n
+}
+
+// onMounts says which mount each directory must lie on. One that was never made comes
+// with the plan; one that was and is gone is a fault: the server would start beside its data.
+func (m member) onMounts(dirs []verify.DirNeed, have bootstrap.State) {
+	manifest := have.Manifests[string(bootstrap.OwnerOf(m.spec.Name, roleName))]
+	for at, mount := range m.mounts() {
+		made, _ := manifest.Find(mount.ID())
+		for i, d := range dirs {
+			if below(d.Path, at) && len(at) > len(d.Mount) { // the innermost counts
+				dirs[i].Mount, dirs[i].MountComes = at, made.Hash == "" // "": cut short, see Entry
+			}
+		}
+	}
 }
 
 // Files returns the bytes that an apply would write on a host with these facts: its

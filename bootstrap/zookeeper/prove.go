@@ -42,8 +42,9 @@ func (r Role) Prove(ctx context.Context, s *bootstrap.Spec, now bootstrap.Site, 
 			checks = append(checks, verify.Finding(id, verify.Unknown, "", "there is no one leader to compare with"))
 		}
 	}
-	checks = append(checks, proveVersion(s, vs), proveFlush(vs, limits), proveCounts(vs, limits, "ensemble.disk_errors",
-		"zk_digest_mismatches_count", "zk_fsync_threshold_exceed_count"),
+	checks = append(checks, proveVersion(s, vs), proveJava(now, vs), proveSyncLimit(s, now, vs, limits), proveTickTime(s, now, vs, limits),
+		proveFlush(vs, limits), proveCounts(vs, limits, "ensemble.disk_errors",
+			"zk_digest_mismatches_count", "zk_fsync_threshold_exceed_count"),
 		proveCounts(vs, limits, "ensemble.errors", "zk_unrecoverable_error_count"),
 		proveDescriptors(vs, limits), proveExposure(now, vs))
 	return verify.Join(checks)
