@@ -133,7 +133,7 @@ func (g *registration) poke() {
 func (g *registration) until(ctx context.Context, what string, ok func() bool) error {
 	for {
 		g.mu.Lock()
-		done, changed, trouble := ok(), g.changed, g.trouble
+		done, changed := ok(), g.changed
 		g.mu.Unlock()
 		if done {
 			return nil
@@ -145,6 +145,9 @@ func (g *registration) until(ctx context.Context, what string, ok func() bool) e
 			return fmt.Errorf("register[%q]: waiting for %s: zkwatch ends or the registration was given up", g.announcement.Name, what)
 		case <-ctx.Done():
 		}
+		g.mu.Lock()
+		trouble := g.trouble
+		g.mu.Unlock()
 		if trouble != "" {
 			trouble = "; the registry: " + trouble
 		}
