@@ -26,7 +26,7 @@ mirror: build ## dist/mirror: a Terraform filesystem mirror with our provider, d
 	@cp $(BIN)/terraform-provider-zkboot $(PLUGIN)
 	@./scripts/terraformrc.sh $(MIRROR) > dist/terraformrc
 
-demo: deps mirror ## three throw-away hosts, `terraform apply` of examples/lab on them, and what stands (root, apt)
+demo: deps mirror ## five throw-away hosts, `terraform apply` of examples/lab, and traffic that survives failures (root, apt)
 	./scripts/demo.sh
 
 demo-down: ## take the demo away again

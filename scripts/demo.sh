@@ -1,6 +1,6 @@
 #!/bin/sh
-# demo.sh [down]: three throw-away hosts, `terraform apply` of examples/lab on them, and the proof of
-# what stands. Run it again and it goes on from what is there; `down` takes everything away.
+# demo.sh [down]: five throw-away hosts, `terraform apply` of examples/lab on them, the proof of what
+# stands, and traffic that survives what may happen to it. Run it again and it goes on from what is there; `down` takes everything away.
 # Called by `make demo`, which installs and builds what it needs.
 set -eu
 cd "$(dirname "$0")/.."
@@ -63,23 +63,83 @@ tf() {
 }
 
 step 600 "bin/zkboot lab list, and the last lines above; the first run makes a base tree of 300 MB with debootstrap" \
-	$root bin/zkboot lab up --name demo --zookeeper 3 --apps 0 --dir "$lab"
+	$root bin/zkboot lab up --name demo --zookeeper 3 --apps 2 --dir "$lab"
 tf 60 "dist/mirror must hold the provider: make mirror" init -input=false -no-color
 tf 300 "bin/zkboot plan -f $spec" plan -input=false -no-color
 tf 900 "bin/zkboot status -f $spec; on a host: bin/zkboot lab ssh zk1 --name demo -- sudo journalctl -u zookeeper-demo" \
 	apply -input=false -no-color -auto-approve
 step 120 "bin/zkboot lab ssh zk1 --name demo -- sudo journalctl -u zookeeper-demo" bin/zkboot status -f "$spec"
 step 300 "the checks that fail above; each has a hint" bin/zkboot verify -f "$spec" --duration 5s
+
+# on HOST COMMAND...: run a command on a host, as root.
+on() {
+	host=$1
+	shift
+	bin/zkboot lab ssh "$host" --name demo -- sudo "$@"
+}
+
+# during SECONDS WHAT COMMAND...: app1 asks 127.0.0.1:3000 for the service, 200 times a second on kept
+# and on new connections, while a command does harm. Not one request may fail: one that hits a server
+# that has just gone is sent to another (retries, redispatch).
+during() {
+	limit=$1 what=$2
+	shift 2
+	printf '\n== %s s of requests to 127.0.0.1:3000 on app1: %s\n' "$limit" "$what"
+	$root bin/zkboot lab traffic app1 http://127.0.0.1:3000/ --name demo --for "${limit}s" --rate 200 >"$work/traffic" 2>&1 &
+	traffic=$!
+	"$@"
+	status=0
+	wait "$traffic" || status=$?
+	cat "$work/traffic"
+	if [ "$status" -ne 0 ]; then
+		printf 'demo.sh: requests failed during: %s\n  look at: bin/zkboot lab ssh app1 --name demo -- sudo zkwatch explain inventory\n' "$what" >&2
+		exit 1
+	fi
+}
+
+leader() { bin/zkboot status -f "$spec" --output json 2>/dev/null | sed -n 's/^  "leader": "\(.*\)",$/\1/p'; }
+
+kill_leader() {
+	who=$(leader)
+	[ -n "$who" ] || {
+		echo "demo.sh: there is no leader to kill; look at: bin/zkboot status -f $spec" >&2
+		exit 1
+	}
+	echo "killing the leader, $who"
+	on "$who" systemctl kill -s KILL zookeeper-demo
+}
+
+outage() {
+	for zk in zk1 zk2 zk3; do on "$zk" systemctl stop zookeeper-demo & halts="${halts-} $!"; done
+	# shellcheck disable=SC2086 # a list of process ids
+	wait $halts
+	echo "no ZooKeeper anywhere; in 10 s it comes back"
+	sleep 10
+	for zk in zk1 zk2 zk3; do on "$zk" systemctl start zookeeper-demo; done
+}
+
+during 2 "nothing happens" true
+during 10 "the service on app2 is stopped" on app2 systemctl stop nginx
+on app2 systemctl start nginx
+during 10 "the leader of ZooKeeper is killed with -9" kill_leader
+during 30 "all of ZooKeeper is away, and comes back" outage
+# Members that have just started take a moment to vote.
+tries=30
+until bin/zkboot status -f "$spec" >/dev/null 2>&1 || [ "$((tries -= 1))" -eq 0 ]; do sleep 1; done
+step 60 "the notes in the tables above" bin/zkboot status -f "$spec"
 tf 300 "what the plan above wants to change although nothing did" plan -input=false -no-color -detailed-exitcode
 
 cat <<END
 
-It stands: a ZooKeeper ensemble of three members, formed and proven, on three hosts of this machine.
+It stands: a ZooKeeper ensemble of three members, formed and proven, and two application hosts whose service is
+reached at 127.0.0.1:3000 on each of them, whatever happens to the other.
 
   connect string     $("$terraform" "-chdir=$work" output -raw connect_string)
   how it is now      bin/zkboot status -f $spec
   prove it again     bin/zkboot verify -f $spec
-  log in to a host   ${root:+$root }bin/zkboot lab ssh zk1 --name demo
+  log in to a host   ${root:+$root }bin/zkboot lab ssh app1 --name demo
+  a host's own view  ${root:+$root }bin/zkboot lab ssh app1 --name demo -- sudo zkwatch status
+  send requests      ${root:+$root }bin/zkboot lab traffic app1 http://127.0.0.1:3000/ --name demo --for 10s
   Terraform          cd $work && TF_CLI_CONFIG_FILE=$TF_CLI_CONFIG_FILE TF_VAR_lab_dir=$TF_VAR_lab_dir $terraform plan
   take it all away   ./scripts/demo.sh down
 END

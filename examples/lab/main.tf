@@ -1,6 +1,7 @@
-# A ZooKeeper ensemble on the throw-away hosts of a lab:
+# A ZooKeeper ensemble, and a sidecar on every application host, on the throw-away hosts of a
+# lab:
 #
-#   zkboot lab up --name demo --zookeeper 3 --dir .lab/demo
+#   zkboot lab up --name demo --zookeeper 3 --apps 2 --dir .lab/demo
 #   terraform init
 #   terraform apply -var lab_dir=$PWD/.lab/demo
 #
@@ -42,4 +43,17 @@ resource "zkboot_ensemble" "lab" {
   accept_known_issues = local.lab.ensemble.accept_known_issues
 
   heap = local.lab.ensemble.heap
+}
+
+# Each application host reaches all instances of inventory at 127.0.0.1:3000, and announces
+# its own while the check passes.
+resource "zkboot_sidecar" "app" {
+  for_each = try(local.lab.sidecars, {})
+
+  name       = local.lab.name
+  hosts      = { (each.key) = { address = local.lab.hosts[each.key].address } }
+  registries = { main = { zookeeper = { servers = split(",", zkboot_ensemble.lab.connect_string) } } }
+  services   = local.lab.services
+  routes     = each.value.routes
+  register   = each.value.register
 }

@@ -5,5 +5,5 @@ output "connect_string" {
 
 output "hosts_state" {
   description = "What stands on each host."
-  value       = zkboot_ensemble.lab.hosts_state
+  value       = merge(zkboot_ensemble.lab.hosts_state, [for s in zkboot_sidecar.app : s.hosts_state]...)
 }
