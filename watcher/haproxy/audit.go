@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/zkboot/zkboot/watcher"
 )
@@ -124,12 +126,19 @@ func difference(was server, known bool, is server) string {
 	return ""
 }
 
+// openingTime is how long a connection may take from the choice of a server until HAProxy
+// counts it, on a busy machine.
+const openingTime = time.Second
+
 // Conns returns how many connections draining instances still have from this host, with
-// those of workers that were replaced: they serve what they had begun. It is an error when
-// one of the processes cannot be asked, since no answer is not zero.
+// those of workers that were replaced: they serve what they had begun. An instance that
+// began to drain less than a second ago has at least one, since a connection that is being
+// opened may not be counted yet. It is an error when one of the processes cannot be asked:
+// no answer is not zero.
 func (s *Sink) Conns(ctx context.Context) (map[watcher.InstanceKey]int, error) {
 	out := map[watcher.InstanceKey]int{}
 	at := map[string]map[string][]watcher.InstanceKey{} // backend, address
+	var young []watcher.InstanceKey
 	s.mu.Lock()
 	for _, b := range s.backends {
 		for _, i := range b.set.Instances {
@@ -139,6 +148,9 @@ func (s *Sink) Conns(ctx context.Context) (map[watcher.InstanceKey]int, error) {
 			key := watcher.InstanceKey{Service: b.set.Service, ID: i.ID}
 			out[key] = 0
 			if addr, err := address(i); err == nil {
+				if b.drainsFor(addr) < openingTime {
+					young = append(young, key)
+				}
 				if at[b.name] == nil {
 					at[b.name] = map[string][]watcher.InstanceKey{}
 				}
@@ -159,7 +171,21 @@ func (s *Sink) Conns(ctx context.Context) (map[watcher.InstanceKey]int, error) {
 		}
 		return err
 	}
-	return out, s.everyWorker(ctx, at, count)
+	err := s.everyWorker(ctx, at, count)
+	for _, key := range young {
+		out[key] = max(out[key], 1)
+	}
+	return out, err
+}
+
+// drainsFor returns how long an address has been in drain; a long time when it has no server.
+func (b *backend) drainsFor(addr netip.AddrPort) time.Duration {
+	for _, x := range b.servers {
+		if x.addr == addr && x.admin != maint {
+			return time.Since(x.drained)
+		}
+	}
+	return openingTime
 }
 
 // isGone is the answer of a worker that does not have the backend: it was started before, or

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/zkboot/zkboot/watcher"
 	"github.com/zkboot/zkboot/watcher/config"
@@ -54,13 +55,14 @@ func (b *backend) wanted() []target {
 	return targets(b.members, b.route.Tiers, b.zone, func(a netip.AddrPort) bool { return down[a] })
 }
 
-// plan returns the changes that make the servers serve want, adds before removals, so that
-// a backend is never emptied on the way; and the targets for which no server is free. It
-// changes nothing.
+// plan returns what makes the servers serve want: changes of those that shall serve, then
+// parks of those that no longer do, and the targets for which no server is free. Parks come
+// last, and where targets are missing only when something else serves, so that a backend is
+// never emptied on the way. It changes nothing.
 //
 // A live instance stays where it is. A returning one finds its server again by the
 // address. A new one takes the server that was freed the longest ago.
-func (b *backend) plan(want []target) (changes []change, missing []target) {
+func (b *backend) plan(want []target) (changes, parks []change, missing []target) {
 	at := b.byAddress()
 	kept := make([]bool, len(b.servers))
 	var adds []target
@@ -85,10 +87,25 @@ func (b *backend) plan(want []target) (changes []change, missing []target) {
 		if !kept[i] && s.admin != maint && s.leave == nil {
 			to := s
 			to.admin, to.busy, to.down, to.ejected = maint, true, false, false
-			changes = append(changes, change{index: i, to: to, commands: commands(b.name, s, to)})
+			parks = append(parks, change{index: i, to: to, commands: commands(b.name, s, to)})
 		}
 	}
-	return changes, missing
+	return changes, parks, missing
+}
+
+// allButOne leaves one of the servers that are to go in place when none of want is served
+// yet: the first that is up.
+func (b *backend) allButOne(parks []change, want []target) []change {
+	at := b.byAddress()
+	if slices.ContainsFunc(want, func(t target) bool { i, ok := at[t.addr]; return ok && b.servers[i].admin == ready }) {
+		return parks
+	}
+	for n, c := range parks {
+		if s := b.servers[c.index]; s.admin == ready && !s.down {
+			return slices.Delete(slices.Clone(parks), n, n+1)
+		}
+	}
+	return parks
 }
 
 // byAddress finds servers by address. Where two have one, those in rotation come first,
@@ -158,6 +175,9 @@ func (b *backend) done(c change) {
 	if c.to.admin == maint {
 		b.frees++
 		c.to.freed = b.frees
+	}
+	if c.to.admin == drain && (c.index >= len(b.servers) || b.servers[c.index].admin != drain) {
+		c.to.drained = time.Now()
 	}
 	if c.index >= len(b.servers) {
 		b.servers = append(b.servers, c.to)

@@ -40,6 +40,17 @@ func (d document) shape() string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// backends returns the names of the backends that have slots.
+func (d document) backends() []string {
+	var out []string
+	for _, l := range d.lines {
+		if name, ok := strings.CutPrefix(l, gapSlots); ok {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // render fills the gaps.
 func (d document) render(slots map[string][]slotLine) []byte {
 	var b bytes.Buffer

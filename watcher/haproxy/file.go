@@ -33,7 +33,7 @@ type fileState struct {
 	primed  bool
 	next    time.Time // no write before
 	key     string    // shapeKey of what was last meant to be written
-	checked string    // shapeKey that `haproxy -c` accepted
+	checked string    // shapeKey that `haproxy -c` accepted, or that HAProxy runs
 	trouble string    // of the last write, so that it is reported once
 }
 
@@ -66,8 +66,10 @@ func (s *Sink) prime() {
 // wantedFile returns the text that the file shall have, and its key. The caller holds the lock.
 func (s *Sink) wantedFile(reload bool) ([]byte, string) {
 	lines := map[string][]slotLine{}
-	for _, b := range s.backends {
-		lines[b.name] = b.layout(b.slotCount(s.o.Config.SlotsMin, reload))
+	for _, name := range s.doc.backends() {
+		if b := s.backend(name); b != nil {
+			lines[name] = b.layout(b.slotCount(s.o.Config.SlotsMin, reload))
+		}
 	}
 	return s.doc.render(lines), shapeKey(s.doc, lines)
 }
@@ -87,7 +89,7 @@ func (s *Sink) flush(ctx context.Context, reload bool, out *watcher.Outcome) boo
 	s.file.key = key
 	why, refused := s.reloads.refused[key]
 	s.dirty = false // a change from here on sets it again
-	running := s.running()
+	running, checked := s.running(), key == s.file.checked
 	s.mu.Unlock()
 
 	have, err := os.ReadFile(s.o.Config.File)
@@ -101,18 +103,29 @@ func (s *Sink) flush(ctx context.Context, reload bool, out *watcher.Outcome) boo
 		s.o.Log.Debug("haproxy: this file was refused before", "why", why)
 		return false
 	}
-	if err := s.write(ctx, text, have, key, running); err != nil {
-		var bad *checkError
-		if errors.As(err, &bad) {
-			s.mu.Lock()
-			s.refuse(err.Error(), out)
-			s.mu.Unlock()
-			return false
-		}
+	fresh := !strings.HasPrefix(key, running) // another structure than the one that runs
+	err = s.write(ctx, text, have, !checked, fresh && s.isLoaded(have, running))
+	var bad *checkError
+	if errors.As(err, &bad) {
+		s.mu.Lock()
+		s.refuse(err.Error(), out)
+		s.mu.Unlock()
+		return false
+	}
+	if err != nil {
 		return s.wrote(err, out)
 	}
+	s.mu.Lock()
+	s.file.checked = key
+	s.mu.Unlock()
 	out.Actions = append(out.Actions, watcher.Action{Kind: "write", Text: s.o.Config.File, Why: "to be what HAProxy serves when it is restarted"})
 	return s.wrote(nil, out)
+}
+
+// isLoaded says whether a file is of the structure that HAProxy runs.
+func (s *Sink) isLoaded(text []byte, running string) bool {
+	doc, _, ok := parseDocument(text)
+	return ok && doc.shape() == running
 }
 
 // running is the shape that HAProxy has, empty when that is not known.
@@ -139,9 +152,10 @@ func (s *Sink) wrote(err error, out *watcher.Outcome) bool {
 	return false
 }
 
-// write replaces the file: beside it, checked, synced, renamed. A shape that was checked
-// is not checked again, since only numbers and addresses in its slots are new.
-func (s *Sink) write(ctx context.Context, text, have []byte, key, running string) error {
+// write replaces the file: beside it, checked, synced, renamed. A shape that was checked or
+// runs is not checked again, since only numbers and addresses in its slots are new. With
+// keep the old file stays as the last good one.
+func (s *Sink) write(ctx context.Context, text, have []byte, check, keep bool) error {
 	file := s.o.Config.File
 	dir := filepath.Dir(file)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -155,13 +169,12 @@ func (s *Sink) write(ctx context.Context, text, have []byte, key, running string
 	if _, err := io.Copy(tmp, bytes.NewReader(text)); err != nil {
 		return err
 	}
-	if key != s.file.checked {
+	if check {
 		if err := s.checkWhole(ctx, tmp.Name()); err != nil {
 			return err
 		}
-		s.file.checked = key
 	}
-	if doc, _, ok := parseDocument(have); ok && doc.shape() == running && !strings.HasPrefix(key, running) {
+	if keep {
 		if err := renameio.WriteFile(s.lastGood(), have, 0o644, renameio.WithTempDir(dir)); err != nil {
 			return err
 		}

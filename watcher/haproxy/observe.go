@@ -43,6 +43,9 @@ func (s *Sink) look(ctx context.Context, out *watcher.Outcome) {
 		s.retryAt = time.Time{}
 		s.warn(s.sync(ctx, s.backends, purpose{kind: "command"}, out))
 	}
+	if short := s.short(); len(short) > 0 && s.rt != nil && !s.frozen {
+		s.warn(s.sync(ctx, short, purpose{kind: "command"}, out))
+	}
 	odd, busy := s.odd(active)
 	s.mu.Unlock()
 	for _, name := range odd {
@@ -80,6 +83,11 @@ func (s *Sink) lost(ctx context.Context, err error, out *watcher.Outcome) {
 			b.servers[i].down, b.servers[i].ejected = false, false
 		}
 	}
+}
+
+// short returns the backends that have instances without a server: by now one may be free.
+func (s *Sink) short() []*backend {
+	return slices.DeleteFunc(slices.Clone(s.backends), func(b *backend) bool { return b.missing == 0 })
 }
 
 // odd returns the backends of which fewer servers are up than shall be, or were the last

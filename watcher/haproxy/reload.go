@@ -186,9 +186,20 @@ func (s *Sink) refuse(why string, out *watcher.Outcome) {
 	}
 }
 
-// findLoaded looks for the document that HAProxy runs: ours, or one of those on disk. The
-// caller holds the lock.
+// findLoaded looks for the document that HAProxy runs: ours, or one of those on disk. What
+// runs need not be checked. The caller holds the lock.
 func (s *Sink) findLoaded() {
+	defer func() {
+		if s.loaded != nil {
+			lines := map[string][]slotLine{}
+			for _, name := range s.loaded.backends() {
+				if b := s.backend(name); b != nil {
+					lines[name] = make([]slotLine, b.slotsNow())
+				}
+			}
+			s.file.checked = shapeKey(*s.loaded, lines)
+		}
+	}()
 	if s.rt.shape == s.wanted.shape() {
 		s.loaded = &s.wanted
 		return
@@ -221,6 +232,7 @@ func (s *Sink) newBinds() []string {
 	})
 }
 
+// binds returns what a document listens on.
 func (d document) binds() []string {
 	var out []string
 	for _, l := range d.lines {

@@ -91,7 +91,7 @@ func (w *writer) stats(listen string) {
 
 func (w *writer) frontend(name string, r config.Route) {
 	if !isName(name) {
-		w.refuse("name", "%q may have letters, digits, - and _ only", name)
+		w.refuse("name", "%q may have letters, digits, -, _ and . only", name)
 	}
 	w.line("")
 	w.line("frontend %s%s from %s", prefix, name, defaults)
@@ -110,6 +110,10 @@ func (w *writer) backend(name string, r config.Route) {
 	w.line("backend %s%s from %s", prefix, name, defaults)
 	w.line("    mode %s", w.mode(r.Mode))
 	w.line("    balance %s", w.words("balance", r.Balance))
+	if hashes(r.Balance) {
+		// The other hash type is fixed at the start: no weight could be changed (configuration.txt 2.6 4.2 "hash-type").
+		w.line("    hash-type consistent")
+	}
 	if r.Retries != nil {
 		w.line("    retries %d", *r.Retries)
 	}
@@ -134,6 +138,12 @@ func (w *writer) backend(name string, r config.Route) {
 	w.raw("backend", r.Backend)
 	w.line("    default-server %s", serverWords(r))
 	w.lines = append(w.lines, gapSlots+prefix+name)
+}
+
+// hashes says whether a balance algorithm picks servers by a hash.
+func hashes(balance string) bool {
+	word, _, _ := strings.Cut(balance, " ")
+	return !slices.Contains([]string{"roundrobin", "leastconn", "first"}, word)
 }
 
 func (w *writer) check(c config.RouteCheck) {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // admin is what an operator, here zkwatch, asked of a server.
@@ -43,6 +44,8 @@ type server struct {
 	busy bool
 	// freed orders servers in maintenance: the smaller, the longer ago.
 	freed uint64
+	// drained is since when the server has been in drain.
+	drained time.Time
 	// foreign is a server that somebody else added to a backend of ours.
 	foreign bool
 	// leave is set on a server that somebody else changed, where such changes are to be

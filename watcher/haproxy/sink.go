@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/zkboot/zkboot/watcher"
@@ -29,7 +28,7 @@ type Sink struct {
 	master master
 	wake   chan struct{} // there is something for Run to do now
 
-	mu sync.Mutex
+	mu lock
 	// wanted is the structure of the options. doc is the one that the file gets: wanted, or
 	// the one that HAProxy runs, loaded, when wanted was refused.
 	wanted, doc document
@@ -48,6 +47,13 @@ type Sink struct {
 
 var _ watcher.Sink = (*Sink)(nil)
 
+// lock is a mutex that is held over round trips. To testing/synctest waiting for a channel is
+// waiting; waiting for a sync.Mutex would keep its clock from moving.
+type lock chan struct{}
+
+func (l lock) Lock()   { l <- struct{}{} }
+func (l lock) Unlock() { <-l }
+
 // New returns a sink that has not looked at HAProxy yet, or everything in the options that
 // must not get into a configuration.
 func New(o Options) (*Sink, error) {
@@ -58,7 +64,7 @@ func New(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{o: o, dial: dialUnix, wanted: doc, doc: doc, wake: make(chan struct{}, 1), dirty: true}
+	s := &Sink{o: o, dial: dialUnix, wanted: doc, doc: doc, wake: make(chan struct{}, 1), mu: make(lock, 1), dirty: true}
 	s.check = s.checkFiles
 	s.master = master{dial: dialUnix, path: o.Config.Master}
 	for _, name := range slices.Sorted(maps.Keys(o.Routes)) {

@@ -67,7 +67,7 @@ func (s *Sink) sync(ctx context.Context, list []*backend, p purpose, out *watche
 
 // waits says whether something that a backend wants is not served yet.
 func (s *Sink) waits(b *backend) bool {
-	return b.known && !b.orphan() && (s.rt == nil || !b.live || b.missing > 0 || b.stuck != "")
+	return b.known && !b.orphan() && (s.frozen || s.rt == nil || !b.live || b.missing > 0 || b.stuck != "")
 }
 
 // running drops an error that says only that there is no HAProxy.
@@ -170,7 +170,14 @@ func (b *backend) take(servers []server, fresh bool) {
 		}
 	}
 	for i, s := range servers {
-		if was, ok := old[s.addr]; ok && s.admin != maint {
+		was, ok := old[s.addr]
+		if s.admin == drain {
+			servers[i].drained = time.Now()
+			if ok && was.admin == drain && !fresh {
+				servers[i].drained = was.drained
+			}
+		}
+		if ok && s.admin != maint {
 			servers[i].suspect = fresh && was.down
 			servers[i].ejected = was.ejected && s.down && !fresh
 		}
@@ -193,13 +200,13 @@ func (s *Sink) push(ctx context.Context, list []*backend, p purpose, out *watche
 		if !b.live || !b.known || b.stuck != "" {
 			continue
 		}
-		changes, missing := b.plan(b.wanted())
-		for _, c := range changes {
-			jobs = append(jobs, job{b: b, change: c, why: cmp.Or(p.why, b.set.Why)})
-		}
+		changes, parks, missing := b.plan(b.wanted())
 		if b.missing = len(missing); b.missing > 0 {
 			short = append(short, b)
+		} else {
+			changes = append(changes, parks...)
 		}
+		jobs = append(jobs, b.jobs(changes, p)...)
 	}
 	if failed, err := s.execute(ctx, jobs, p, out); err != nil {
 		return failed, err
@@ -212,34 +219,68 @@ func (s *Sink) push(ctx context.Context, list []*backend, p purpose, out *watche
 	return nil, nil
 }
 
-// makeRoom serves targets that found no free slot: on slots whose last connections have
-// ended by now, or on overflow servers. What is left waits for a reload with more slots.
-func (s *Sink) makeRoom(ctx context.Context, b *backend, p purpose, out *watcher.Outcome) error {
-	if slices.ContainsFunc(b.servers, func(x server) bool { return x.busy }) {
-		text, err := s.rt.text(ctx, "show servers conn "+b.name)
-		if err == nil {
-			err = b.settle(text)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	changes, missing := b.plan(b.wanted())
-	b.missing = len(missing)
-	if len(missing) > 0 && b.mayAdd() {
-		changes = append(changes, b.overflow(missing)...)
-		b.missing = 0
-	}
-	jobs := make([]job, len(changes))
+// jobs says what changes are for.
+func (b *backend) jobs(changes []change, p purpose) []job {
+	out := make([]job, len(changes))
 	for i, c := range changes {
-		jobs[i] = job{b: b, change: c, why: cmp.Or(p.why, b.set.Why)}
+		out[i] = job{b: b, change: c, why: cmp.Or(p.why, b.set.Why)}
 	}
-	_, err := s.execute(ctx, jobs, p, out)
+	return out
+}
+
+// makeRoom serves targets that found no free slot: on slots whose last connections have
+// ended by now, then on servers beyond the slots, then on those that are given up for it.
+// What is left waits for a reload with more slots.
+func (s *Sink) makeRoom(ctx context.Context, b *backend, p purpose, out *watcher.Outcome) error {
+	want := b.wanted()
+	if err := s.settle(ctx, b); err != nil {
+		return err
+	}
+	changes, _, missing := b.plan(want)
+	if b.mayAdd() {
+		changes = append(changes, b.overflow(missing)...)
+	}
+	if err := s.executeOf(ctx, b, changes, p, out); err != nil {
+		return err
+	}
+	_, parks, missing := b.plan(want)
+	if len(missing) > 0 {
+		parks = b.allButOne(parks, want)
+	}
+	if err := s.executeOf(ctx, b, parks, p, out); err != nil {
+		return err
+	}
+	if b.missing = len(missing); b.missing == 0 || len(parks) == 0 {
+		return nil
+	}
+	if err := s.settle(ctx, b); err != nil {
+		return err
+	}
+	changes, _, missing = b.plan(want)
+	b.missing = len(missing)
+	return s.executeOf(ctx, b, changes, p, out)
+}
+
+// executeOf executes changes of one backend. It remembers when no server can be added.
+func (s *Sink) executeOf(ctx context.Context, b *backend, changes []change, p purpose, out *watcher.Outcome) error {
+	_, err := s.execute(ctx, b.jobs(changes, p), p, out)
 	var wrong *answerError
 	if errors.As(err, &wrong) && strings.HasPrefix(wrong.command, "add server") {
 		b.noAdd = err.Error()
 	}
 	return err
+}
+
+// settle asks which servers in maintenance have no connections left, if there are any.
+func (s *Sink) settle(ctx context.Context, b *backend) error {
+	if !slices.ContainsFunc(b.servers, func(x server) bool { return x.busy }) {
+		return nil
+	}
+	text, err := s.rt.text(ctx, "show servers conn "+b.name)
+	if err != nil {
+		return err
+	}
+	return b.settle(text)
 }
 
 // settle takes over which servers in maintenance have no connections left.

@@ -8,7 +8,7 @@ import (
 // isName says whether s can be part of a proxy's name.
 func isName(s string) bool {
 	return s != "" && len(s) <= 100 && strings.IndexFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
 	}) < 0
 }
 

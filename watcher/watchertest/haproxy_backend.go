@@ -20,6 +20,7 @@ type Backend struct {
 	status   atomic.Int64
 	sick     atomic.Bool
 	requests atomic.Int64
+	conns    atomic.Int64
 }
 
 // StartBackend listens on addr, such as "127.0.0.1:0". Close it.
@@ -30,7 +31,11 @@ func StartBackend(addr string) (*Backend, error) {
 	}
 	b := &Backend{listener: l}
 	b.status.Store(http.StatusOK)
-	b.server = &http.Server{Handler: b, ReadHeaderTimeout: time.Minute}
+	b.server = &http.Server{Handler: b, ReadHeaderTimeout: time.Minute, ConnState: func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			b.conns.Add(1)
+		}
+	}}
 	go func() { _ = b.server.Serve(l) }() // ends with Close
 	return b, nil
 }
@@ -61,6 +66,9 @@ func (b *Backend) Addr() string { return b.listener.Addr().String() }
 
 // Requests returns how many requests came, checks left out.
 func (b *Backend) Requests() int64 { return b.requests.Load() }
+
+// Conns returns how many connections were opened, those of TCP checks among them.
+func (b *Backend) Conns() int64 { return b.conns.Load() }
 
 // Fail makes it answer with a status instead of 200; checks go on to pass.
 func (b *Backend) Fail(status int) { b.status.Store(int64(status)) }
