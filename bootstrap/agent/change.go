@@ -113,6 +113,7 @@ func (c *change) premises(ctx context.Context) error {
 		return fmt.Errorf("looking at the premises: %w", err)
 	}
 	checked := map[bootstrap.ID]bool{}
+	given := map[claim]bool{} // up, by a step before
 	for i, s := range c.steps {
 		if why, unread := now.Unread[s.Target]; unread {
 			return c.fail(i, fmt.Errorf("its state cannot be read: %s", why))
@@ -121,14 +122,23 @@ func (c *change) premises(ctx context.Context) error {
 			return c.stale(i, "%s", how)
 		}
 		checked[s.Target] = true
-		if err := c.ownership(i, s); err != nil {
+		if err := c.ownership(i, s, given); err != nil {
 			return err
+		}
+		if s.Want.Resource == nil {
+			given[claim{s.Owner, s.Target}] = true
 		}
 	}
 	return nil
 }
 
-func (c *change) ownership(i int, s bootstrap.Step) error {
+// claim is what an owner has.
+type claim struct {
+	owner  bootstrap.Owner
+	target bootstrap.ID
+}
+
+func (c *change) ownership(i int, s bootstrap.Step, given map[claim]bool) error {
 	mine, known := c.manifests[string(s.Owner)]
 	if known && s.Cluster != "" && mine.Cluster != "" && s.Cluster != mine.Cluster {
 		return c.fail(i, fmt.Errorf("%w: %s on this host belongs to cluster %s, the step to %s; destroy that one first or use another name",
@@ -137,8 +147,11 @@ func (c *change) ownership(i int, s bootstrap.Step) error {
 	if s.Action != bootstrap.ActionDelete {
 		return nil
 	}
-	if others := c.manifests.others(s.Owner, s.Target); len(others) > 0 {
-		return c.stale(i, "%s owns it too", others[0].Owner)
+	// Of two owners that leave together the first gives up what the second deletes.
+	for _, other := range c.manifests.others(s.Owner, s.Target) {
+		if !given[claim{other.Owner, s.Target}] {
+			return c.stale(i, "%s owns it too", other.Owner)
+		}
 	}
 	e, owned := mine.Find(s.Target)
 	if s.Owner != "" && !owned {
