@@ -50,6 +50,12 @@ func TestAHostPostsWhatItServes(t *testing.T) {
 		if len(posts) != 3 || !maps.Equal(posts[2].Services, want) {
 			t.Errorf("posted %+v, want the end of the hold and then %+v, and nothing in three hours without news", posts[1:], want)
 		}
+		r.lose("api", "no server answers")
+		r.wait(time.Second)
+		posts, _ = r.posted()
+		if last := posts[len(posts)-1].Services["api"]; last != (Applied{4, Unknown, 3, false}) {
+			t.Errorf("posted %+v after the registry was lost", last)
+		}
 	})
 }
 

@@ -14,6 +14,12 @@ const (
 	storeDelay   = time.Second      // between a change and its being stored, so that a burst is one write
 	storePause   = 10 * time.Second // before a write that failed is tried again
 	boardTimeout = 30 * time.Second
+
+	// While time decides something the loop turns once in a beat. Turns that are starved
+	// apart mean that this process did not run, as on a host that is paused or moved. That
+	// time proves nothing: what the registry said before it may long be otherwise.
+	beat    = time.Second
+	starved = 5 * time.Second
 )
 
 // loop is the one goroutine that changes services. What may take time (sink, disk, board) runs
@@ -25,6 +31,7 @@ type loop struct {
 	inflight int                 // calls beside the loop
 	sinkBusy bool
 	auditAt  time.Time
+	turned   time.Time // the last turn
 
 	storeAt   time.Time // zero: nothing to write
 	storeBusy bool
@@ -37,7 +44,7 @@ type loop struct {
 }
 
 func newLoop(d *Discovery) *loop {
-	return &loop{d: d, waiting: map[string]*service{}, owed: map[string]*service{},
+	return &loop{d: d, turned: time.Now(), waiting: map[string]*service{}, owed: map[string]*service{},
 		board: noticeboard{every: time.Duration(d.Config.Board.Every), draining: map[string]*service{}}}
 }
 
@@ -108,6 +115,12 @@ func (l *loop) touch(s *service, now time.Time) {
 func (l *loop) turn(ctx context.Context, now time.Time) (time.Time, bool) {
 	l.d.mu.Lock()
 	defer l.d.mu.Unlock()
+	if gap := now.Sub(l.turned); gap >= starved {
+		for _, s := range l.waiting {
+			s.skip(gap)
+		}
+	}
+	l.turned = now
 	letters, calls := l.d.inbox.take()
 	for _, call := range calls {
 		call(l, now)
@@ -172,6 +185,7 @@ func (l *loop) next(now time.Time) (at time.Time, ok bool) {
 	for name, s := range l.waiting {
 		t, more := s.next(now)
 		sooner(t, more)
+		sooner(now.Add(beat), s.watchful())
 		stale := s.stale()
 		sooner(s.out.retry, stale && !l.sinkBusy) // a busy sink wakes the loop when it is done
 		if !more && !stale {

@@ -93,6 +93,15 @@ func (s *service) advance(now time.Time) {
 	s.guarded(now, func() { s.guard.tick(now) }, "hold is over")
 }
 
+// watchful tells whether time decides something about the service.
+func (s *service) watchful() bool { return s.guard.holding() || s.behind != nil }
+
+// skip leaves a time out for which this process did not run.
+func (s *service) skip(d time.Duration) {
+	s.guard.skip(d)
+	s.behindAt = s.behindAt.Add(d)
+}
+
 // next tells when advance has something to do.
 func (s *service) next(now time.Time) (at time.Time, ok bool) {
 	sooner := func(t time.Time, has bool) {

@@ -160,6 +160,47 @@ func TestWhatWasReadJustBeforeTheRegistryWasLostIsServed(t *testing.T) {
 	})
 }
 
+// A host that was paused has seen nothing meanwhile, so the time counts towards nothing.
+func TestTimeInWhichTheProcessDidNotRunDecidesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "api", "db")
+		r.d.setup()
+		l, now := newLoop(r.d), time.Now()
+		turn := func(after time.Duration) {
+			now = now.Add(after)
+			l.turn(t.Context(), now)
+			synctest.Wait()
+			l.turn(t.Context(), now)
+		}
+		put := func(service string, truth Truth, revision int64, instances string) {
+			r.d.inbox.put(Snapshot{Service: service, Truth: truth, Revision: revision, Instances: set(instances)})
+			turn(20 * time.Millisecond)
+		}
+		turn(0)
+		put("api", Known, 1, "a b c")
+		put("db", Known, 2, "x")
+		put("api", Empty, 3, "")
+		put("db", Known, 1, "x y")
+		turn(10 * time.Minute)
+		turn(time.Hour)
+		if r.has("api") != "a b c" || r.has("db") != "x" {
+			t.Errorf("api is %q and db %q after a pause, want them as they were", r.has("api"), r.has("db"))
+		}
+		for range 68 {
+			turn(beat)
+		}
+		if r.has("api") != "a b c" || r.has("db") != "x y" {
+			t.Errorf("api is %q and db %q after 68 seconds, want the older revision of db believed", r.has("api"), r.has("db"))
+		}
+		for range 232 {
+			turn(beat)
+		}
+		if r.has("api") != "" {
+			t.Errorf("api is %q after five minutes, want the loss believed", r.has("api"))
+		}
+	})
+}
+
 // Names alone are served until the data has been read, but only where nothing is served yet.
 func TestAProvisionalSnapshot(t *testing.T) {
 	provisional := func(instances string) Snapshot {
@@ -193,11 +234,11 @@ func TestAnEmptySnapshotHasNoInstances(t *testing.T) {
 		r := newRig(t, "api").start()
 		defer r.stop()
 		r.show("api", "a")
-		r.source.show(Snapshot{Service: "api", Truth: Empty, Revision: 2, Instances: set("b")}) // whatever that means
+		r.source.show(Snapshot{Service: "api", Truth: Empty, Revision: 2, Instances: set("b"), Reason: "no such path"}) // whatever that means
 		r.wait(time.Second)
 		r.wantApplied("0s api=a")
-		if s := r.status("api"); s.Truth != Empty || s.Held == nil {
-			t.Errorf("status %+v, want empty and held", s)
+		if s := r.status("api"); s.Truth != Empty || s.Reason != "no such path" || s.Held == nil {
+			t.Errorf("status %+v, want empty, how so, and held", s)
 		}
 	})
 }

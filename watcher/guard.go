@@ -65,6 +65,13 @@ func (g *guard) unknown(now time.Time) {
 	}
 }
 
+// skip leaves a time out in which nobody could have seen anything, because this process did not run.
+func (g *guard) skip(d time.Duration) {
+	if g.blindSince.IsZero() {
+		g.blind += d
+	}
+}
+
 // see takes what the registry shows: whole, sorted by ID, and empty only when that was verified.
 func (g *guard) see(want []Instance, now time.Time) {
 	if !g.blindSince.IsZero() {
