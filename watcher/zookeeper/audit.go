@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-zookeeper/zk"
-
 	"github.com/zkboot/zkboot/watcher"
 )
 
@@ -37,6 +35,7 @@ func (w *worker) audit(ctx context.Context) {
 	}
 	w.misses++
 	w.c.missed.Add(1)
+	w.c.disarm(w.at.Path, w.seen.children)
 	w.c.log.Warn("an audit found a change of which no watch had told", "service", w.service, "path", w.at.Path, "in a row", w.misses)
 	w.now.note("audit: a change that no watch had told")
 	w.now.fresh = true
@@ -71,18 +70,8 @@ func (w *worker) auditFailed(ctx context.Context, err error) {
 
 // compare asks for the numbers that change with the list and with data.
 func (w *worker) compare(ctx context.Context) (bool, error) {
-	type answer struct {
-		exists bool
-		stat   zk.Stat
-	}
 	exists := func(path string) (answer, error) {
-		return read(ctx, w.c, func(r registry) (answer, error) {
-			ok, stat, err := r.Exists(path)
-			if err != nil {
-				return answer{}, err
-			}
-			return answer{ok, *stat}, nil
-		})
+		return read(ctx, w.c, func(r registry) (answer, error) { return look(r, path) })
 	}
 	a, err := exists(w.at.Path)
 	if err != nil {

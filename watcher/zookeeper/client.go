@@ -99,6 +99,7 @@ type Client struct {
 	mu      sync.Mutex
 	link    link
 	watched map[string][]listener // by path
+	armed   map[watchKey]bool     // true: the server has it; false: it was asked for
 	all     map[listener]struct{}
 	keepers map[string]*keeper
 }
@@ -141,7 +142,7 @@ func newClient(o Options, h *hosts) *Client {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Client{o: o, log: o.Log, hosts: h, slots: make(chan struct{}, o.Limit), ready: make(chan struct{}), wake: make(chan struct{}, 1),
-		born: time.Now(), watched: map[string][]listener{}, all: map[listener]struct{}{}, keepers: map[string]*keeper{},
+		born: time.Now(), watched: map[string][]listener{}, armed: map[watchKey]bool{}, all: map[listener]struct{}{}, keepers: map[string]*keeper{},
 		link: link{timeout: o.Session}}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.registrar = &registrar{c}

@@ -29,6 +29,7 @@ type hosts struct {
 	seeds  []string      // host:port
 	live   []string      // host:port, as the ensemble tells them; nil when it did not
 	round  []string      // what is still to be tried
+	last   string        // what was tried last; of two that are as good, the other one is tried first
 	rounds int           // since a connection lasted
 	wait   time.Duration // before the next connection
 	closed bool
@@ -89,6 +90,9 @@ func (h *hosts) Next() (server string, retryStart bool) {
 		round := h.resolve(groups)
 		h.mu.Lock()
 		h.round = round
+		if n := slices.Index(round, h.last); n >= 0 {
+			h.round = append(slices.Delete(round, n, n+1), h.last)
+		}
 		if h.rounds > 0 {
 			most := min(firstPause<<min(h.rounds-1, 10), mostPause)
 			h.wait = most/2 + rand.N(most/2+1)
@@ -96,7 +100,7 @@ func (h *hosts) Next() (server string, retryStart bool) {
 		h.rounds++
 	}
 	server = h.round[0]
-	h.round = h.round[1:]
+	h.last, h.round = server, h.round[1:]
 	return server, h.closed
 }
 

@@ -107,6 +107,21 @@ func TestHostsSpread(t *testing.T) {
 	}
 }
 
+// A server that hangs would cost a third of a session more if it were tried again first.
+func TestHostsTryTheOneThatWasLostLast(t *testing.T) {
+	for range 50 {
+		h := mustHosts(t, "10.0.0.1:2181", "10.0.0.2:2181", "10.0.0.3:2181")
+		lost, _ := h.Next()
+		h.Connected()
+		if first := take(h, 2); slices.Contains(first, lost) {
+			t.Fatalf("%s was lost, and then came %v", lost, first)
+		}
+		if third := take(h, 1); third[0] != lost {
+			t.Fatalf("last came %s, want %s", third, lost)
+		}
+	}
+}
+
 func TestHostsPauseBetweenRounds(t *testing.T) {
 	h := mustHosts(t, "10.0.0.1:2181", "10.0.0.2:2181")
 	var got []time.Duration
@@ -170,4 +185,18 @@ func TestMembers(t *testing.T) {
 	if diff := cmp.Diff(want, members([]byte(config))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// FuzzMembers: whatever the znode holds, what comes out is host:port and can be dialed.
+func FuzzMembers(f *testing.F) {
+	f.Add("server.1=10.0.0.1:2888:3888:participant;10.0.0.1:2181\nversion=100000000")
+	f.Add("server.2=a|b;[::1]:2181\nserver.=;x:1\nserver.3=;\x00:1")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, m := range members([]byte(text)) {
+			host, port, err := splitAddr(m)
+			if err != nil || port < 1 || strings.ContainsAny(host, " \t\r\n\x00/") {
+				t.Errorf("%q: %v", m, err)
+			}
+		}
+	})
 }

@@ -69,7 +69,6 @@ type keeper struct {
 	err   error         // of the last attempt
 	at    placed        // when done
 	doubt bool          // it may not be there any more
-	armed bool          // a change of it will be told
 	news  chan struct{} // closed after each attempt
 	over  bool          // run has ended
 
@@ -176,10 +175,8 @@ func (k *keeper) await(ctx context.Context, turn int, achieved bool) (placed, er
 }
 
 // begin implements listener.
-func (k *keeper) begin(_ int64, fresh bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.doubt, k.armed = true, k.armed && !fresh
+func (k *keeper) begin(int64, bool) {
+	k.lost("")
 	k.wake()
 }
 

@@ -137,7 +137,7 @@ func TestRealBlackHole(t *testing.T) {
 }
 
 // Scenario 4: a server that accepts and says nothing is left for another one in time for the
-// session to live on.
+// session to live on. It is a follower: without its leader the ensemble needs an election first.
 func TestRealHungServer(t *testing.T) {
 	const long = 6 * time.Second
 	hangs := map[string]func(t *testing.T, s *watchertest.Server, p *watchertest.Proxy){
@@ -150,13 +150,14 @@ func TestRealHungServer(t *testing.T) {
 			conn := admin(t, e)
 			path := root(t, conn)
 			proxies := proxied(t, e)
-			c := connect(t, Options{Servers: e.Addrs(), Session: long, Dial: route(proxies)})
-			p := follow(t, c, path, config.Plain)
+			c := connect(t, Options{Servers: []string{e.Followers()[0].Addr()}, Session: long, Dial: route(proxies)})
 			at, err := c.Registrar().Announce(t.Context(), shopAt(path, config.Plain))
 			if err != nil {
 				t.Fatal(err)
 			}
+			p := follow(t, c, path, config.Plain)
 			p.wait(t, 0, "it", has("10.0.0.1:80"))
+			until(t, "the members", func() bool { return c.hosts.Len() == 3 })
 			before := c.Status()
 			start := time.Now()
 			for _, s := range e.Servers {

@@ -142,38 +142,15 @@ func (k *keeper) numbered(ctx context.Context, p place) ([]string, error) {
 	return out, nil
 }
 
-// exists looks at a path. The one that is followed is watched too, unless it is already.
+// exists looks at a path. The one that is followed is watched too.
 func (k *keeper) exists(ctx context.Context, path string) (zk.Stat, bool, error) {
-	type answer struct {
-		ok   bool
-		stat zk.Stat
-	}
-	k.mu.Lock()
-	arm := path == k.watching && !k.armed
-	if arm {
-		k.armed = true // before the answer: an event may come with it
-	}
-	k.mu.Unlock()
 	a, err := call(ctx, k.c, func(r registry) (answer, error) {
-		if arm {
-			ok, stat, _, err := r.ExistsW(path)
-			if err != nil {
-				return answer{}, err
-			}
-			return answer{ok, *stat}, nil
+		if path == k.watching {
+			return k.c.found(r, path)
 		}
-		ok, stat, err := r.Exists(path)
-		if err != nil {
-			return answer{}, err
-		}
-		return answer{ok, *stat}, nil
+		return look(r, path)
 	})
-	if err != nil && arm {
-		k.mu.Lock()
-		k.armed = false
-		k.mu.Unlock()
-	}
-	return a.stat, a.ok, err
+	return a.stat, a.exists, err
 }
 
 // make creates the znode in place of the others, in one step: readers see no gap.
@@ -267,9 +244,6 @@ func (k *keeper) parents(ctx context.Context, dir string) error {
 func (k *keeper) write(ctx context.Context, n node, mine owned, session int64) (placed, bool, error) {
 	if mine.path != k.watching {
 		k.follow(mine.path)
-		k.mu.Lock()
-		k.armed = false
-		k.mu.Unlock()
 		return placed{}, false, nil // look again, with a watch
 	}
 	data, err := call(ctx, k.c, func(r registry) ([]byte, error) {

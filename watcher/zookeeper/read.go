@@ -30,13 +30,6 @@ type child struct {
 	watched      bool // its data was read, and a change of it will be told
 }
 
-// listing is an answer to "who is there".
-type listing struct {
-	names  []string
-	stat   zk.Stat
-	exists bool
-}
-
 // found is a snapshot, with what has to be verified before it is believed.
 type found struct {
 	watcher.Snapshot
@@ -92,7 +85,7 @@ func (w *worker) forget(t task) {
 }
 
 // keep takes a list of children.
-func (w *worker) keep(l listing) {
+func (w *worker) keep(l answer) {
 	w.seen.exists, w.seen.stat = l.exists, l.stat
 	children := make(map[string]child, len(l.names))
 	for _, name := range l.names {
@@ -104,25 +97,16 @@ func (w *worker) keep(l listing) {
 }
 
 // list reads the names of the children and watches them, or a path that is not there.
-func (w *worker) list(ctx context.Context) (listing, error) {
+func (w *worker) list(ctx context.Context) (answer, error) {
 	path := w.at.Path
 	for {
-		l, err := read(ctx, w.c, func(r registry) (listing, error) {
-			names, stat, _, err := r.ChildrenW(path)
-			if err != nil {
-				return listing{}, err
-			}
-			return listing{names, *stat, true}, nil
-		})
+		l, err := read(ctx, w.c, func(r registry) (answer, error) { return w.c.listed(r, path) })
 		if !errors.Is(err, zk.ErrNoNode) {
 			return l, err
 		}
-		exists, err := read(ctx, w.c, func(r registry) (bool, error) {
-			ok, _, _, err := r.ExistsW(path)
-			return ok, err
-		})
-		if err != nil || !exists {
-			return listing{}, err
+		l, err = read(ctx, w.c, func(r registry) (answer, error) { return w.c.found(r, path) })
+		if err != nil || !l.exists {
+			return answer{}, err
 		}
 	}
 }
@@ -171,17 +155,7 @@ func (w *worker) fetch(ctx context.Context, names []string) error {
 
 // get reads one child. The error is one that leaves the whole service in the dark.
 func (w *worker) get(ctx context.Context, name string) (child, bool, error) {
-	type value struct {
-		data []byte
-		stat zk.Stat
-	}
-	v, err := read(ctx, w.c, func(r registry) (value, error) {
-		data, stat, _, err := r.GetW(w.at.Path + "/" + name)
-		if err != nil {
-			return value{}, err
-		}
-		return value{data, *stat}, nil
-	})
+	v, err := read(ctx, w.c, func(r registry) (answer, error) { return w.c.value(r, w.at.Path+"/"+name) })
 	switch {
 	case err == nil:
 		return child{entry: decode(w.at.Format, name, v.data), mzxid: v.stat.Mzxid, czxid: v.stat.Czxid, watched: true}, true, nil

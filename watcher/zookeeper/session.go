@@ -48,6 +48,7 @@ func (c *Client) event(e zk.Event) {
 		c.sessionEvent(e.State)
 	case zk.EventNodeCreated, zk.EventNodeDeleted, zk.EventNodeDataChanged, zk.EventNodeChildrenChanged:
 		c.mu.Lock()
+		c.fired(e.Path, e.Type)
 		if e.Path == configPath {
 			c.link.config = true
 			c.poke()
@@ -74,6 +75,7 @@ func (c *Client) sessionEvent(s zk.State) {
 		c.link.up = false
 	}
 	if s == zk.StateExpired {
+		clear(c.armed)
 		c.log.Warn("the session expired; what was announced in it is gone and will be announced again")
 	}
 	c.poke()
@@ -242,6 +244,7 @@ func (c *Client) unwatch(l listener, path string) {
 // rearm makes everybody read again with new watches.
 func (c *Client) rearm() {
 	c.mu.Lock()
+	clear(c.armed)
 	told := c.listeners()
 	c.mu.Unlock()
 	c.log.Warn("the server did not take the watches of the session; everything is read again")
@@ -316,12 +319,12 @@ func (c *Client) tellBegin(now link, fresh bool) {
 // followMembers reads the list of members and watches it; false when it has to be tried
 // again. Where that is not allowed the configured servers are all that is known.
 func (c *Client) followMembers() bool {
-	data, _, _, err := c.conn.GetW(configPath)
+	a, err := c.value(c.conn, configPath)
 	if err != nil {
 		c.log.Debug("the list of members is not known", "path", configPath, "error", err)
 		return !broken(err)
 	}
-	live := members(data)
+	live := members(a.data)
 	c.hosts.follow(live)
 	c.log.Debug("members of the ensemble", "clients", live)
 	return true

@@ -367,3 +367,61 @@ func TestClosedClient(t *testing.T) {
 		}
 	})
 }
+
+// Scenario 38, here: the library keeps every watch that is asked for until it fires, so a
+// configuration that is loaded again and again must not ask again.
+func TestWatchesDoNotPileUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr, _ := started(t, Options{})
+		a := announcement(config.Plain)
+		a.Instance.Port = 81
+		mustAnnounce(t, tr, a)
+		settle(time.Second)
+		tr.count()
+		for range 100 {
+			h := &heard{}
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			if err := tr.c.Source().Run(ctx, shop(config.Plain), h.add); err != nil {
+				t.Fatal(err)
+			}
+			cancel()
+			if s := last(t, h); len(s.Instances) != 2 {
+				t.Fatalf("read %s", brief([]watcher.Snapshot{s}))
+			}
+		}
+		settle(10 * time.Minute)
+		if n := tr.count("childrenW", "getW", "existsW"); n != 0 {
+			t.Errorf("%d requests asked for a watch that was there", n)
+		}
+		h := run(t, tr, config.Plain)
+		settle(time.Second)
+		h.take()
+		tr.set("/shop/10.0.0.1:80", `{"weight":9}`)
+		tr.put("/shop/10.0.0.2:80", "", 7)
+		settle(time.Second)
+		expect(t, last(t, h), "10.0.0.1:80 weight 9", "10.0.0.1:81", "10.0.0.2:80")
+	})
+}
+
+// A change that comes between a request for a watch and its answer has taken the watch with it.
+func TestAWatchMayFireBeforeItsAnswerIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTree(t, Options{})
+		tr.put("/shop/10.0.0.1:80", "", 7)
+		var n atomic.Int64
+		hook(tr, &tr.then, func(op, p string) {
+			if (op == "childrenW" || op == "getW") && n.Add(1) <= 6 {
+				tr.put(fmt.Sprintf("/shop/10.0.1.%d:80", n.Load()), "", 7)
+				tr.set("/shop/10.0.0.1:80", fmt.Sprintf(`{"weight":%d}`, n.Load()+1))
+			}
+		})
+		h := run(t, tr, config.Plain)
+		tr.connect(1)
+		settle(time.Second)
+		want := []string{"10.0.0.1:80 weight 7"}
+		for i := range 6 {
+			want = append(want, fmt.Sprintf("10.0.1.%d:80", i+1))
+		}
+		expect(t, last(t, h), want...)
+	})
+}
