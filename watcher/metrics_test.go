@@ -2,13 +2,16 @@ package watcher
 
 import (
 	"errors"
+	"fmt"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/zkboot/zkboot/watcher/config"
@@ -109,5 +112,47 @@ func TestTheRegistryMakesNoMetrics(t *testing.T) {
 	}
 	if slices.Sort(grown); len(grown) > 0 {
 		t.Errorf("new: %v", grown)
+	}
+}
+
+// The guide lists every metric with its labels and its help.
+func TestMetricsAreDocumented(t *testing.T) {
+	s := newStage(t, func(c *config.Config) { c.Register = map[string]config.Registration{"web-1": local(t, 8080)} })
+	s.start()
+	s.proxy.routes = []ServerCount{{Route: "web"}}
+	families, err := s.metrics.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := "| metric | type | labels | meaning |\n|---|---|---|---|\n"
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "zkwatch_") {
+			continue
+		}
+		var labels []string
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			labels = append(labels, "`"+l.GetName()+"`")
+		}
+		table += fmt.Sprintf("| `%s` | %s | %s | %s |\n", f.GetName(), strings.ToLower(f.GetType().String()), strings.Join(labels, ", "), f.GetHelp())
+	}
+	table += "\nThe usual `go_` and `process_` metrics are there as well.\n"
+	const file, begin, end = "../docs/guides/zkwatch.md", "-update` -->\n", "<!-- end of metrics -->"
+	page, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(page), begin)
+	have, tail, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no place for the metrics", file)
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(head+begin+table+end+tail), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		have = table
+	}
+	if diff := cmp.Diff(have, table); diff != "" {
+		t.Errorf("%s (-documented +there); run with -update:\n%s", file, diff)
 	}
 }

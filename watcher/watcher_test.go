@@ -108,10 +108,13 @@ type fakeProxy struct {
 	serves map[string]string
 	calls  int
 	runs   int
+	routes []ServerCount
 	stuck  chan struct{} // Apply waits for it; nil: it does not
 }
 
-func (p *fakeProxy) Describe() ProxyStatus { return ProxyStatus{Version: "2.6.12", Worker: 4711} }
+func (p *fakeProxy) Describe() ProxyStatus {
+	return ProxyStatus{Version: "2.6.12", Worker: 4711, Routes: p.routes}
+}
 
 func (p *fakeProxy) Run(ctx context.Context, report func(Outcome)) error {
 	p.mu.Lock()
