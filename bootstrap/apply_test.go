@@ -83,7 +83,8 @@ func TestApplyWaitsForALock(t *testing.T) {
 				if errors.Is(err, bootstrap.ErrLocked) != c.locked || !c.locked && err != nil {
 					t.Errorf("locked out %t, got %v", c.locked, err)
 				}
-				if took := time.Since(start).Round(time.Second); took != c.took {
+				// It asks once a second, and two things may be due in one moment.
+				if took := time.Since(start).Round(time.Second); took != c.took && took != c.took+time.Second {
 					t.Errorf("it took %s, want %s", took, c.took)
 				}
 				if want := []string{"zk2: waiting for the lock: locked by another apply: held by the other one"}; !slices.Equal(notes, want) {
