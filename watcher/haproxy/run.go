@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/zkboot/zkboot/watcher"
@@ -20,6 +21,7 @@ func (s *Sink) Run(ctx context.Context, report func(watcher.Outcome)) error {
 	s.reloads.began = time.Now()
 	s.mu.Unlock()
 	var looked time.Time
+	owed := true // nobody knows what an earlier Apply left behind
 	for ctx.Err() == nil {
 		var out watcher.Outcome
 		if time.Since(looked) >= s.pace() {
@@ -31,9 +33,13 @@ func (s *Sink) Run(ctx context.Context, report func(watcher.Outcome)) error {
 		if why, due := s.due(); due {
 			s.reload(ctx, why, &out)
 		}
-		if len(out.Actions) > 0 {
+		s.mu.Lock()
+		out.Pending = slices.ContainsFunc(s.backends, s.waits)
+		s.mu.Unlock()
+		if len(out.Actions) > 0 || owed && !out.Pending {
 			report(out)
 		}
+		owed = out.Pending
 		select {
 		case <-ctx.Done():
 		case <-s.wake:

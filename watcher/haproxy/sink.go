@@ -81,15 +81,20 @@ func (s *Sink) Apply(ctx context.Context, sets []watcher.Set) (watcher.Outcome, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out watcher.Outcome
-	var touched []*backend
+	var touched, meant []*backend
 	for _, set := range sets {
 		for _, b := range s.backends {
-			if !b.orphan() && b.route.Service == set.Service && b.accept(set, &out) {
+			if b.orphan() || b.route.Service != set.Service {
+				continue
+			}
+			meant = append(meant, b)
+			if b.accept(set, &out) {
 				touched = append(touched, b)
 			}
 		}
 	}
 	if len(touched) == 0 {
+		out.Pending = slices.ContainsFunc(meant, s.waits) // it had them before, and may not serve them yet
 		return out, nil
 	}
 	s.dirty = true
