@@ -200,6 +200,15 @@ func TestTheSocket(t *testing.T) {
 	if _, err := os.Stat(socket + "2"); !os.IsNotExist(err) {
 		t.Errorf("the socket stays behind: %v", err)
 	}
+}
+
+func TestASocketThatIsThereAlready(t *testing.T) {
+	dir, err := os.MkdirTemp("", "zkw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "z.sock")
 	t.Run("of a killed process is replaced", func(t *testing.T) {
 		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
 		if err != nil {

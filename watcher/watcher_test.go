@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -159,7 +160,6 @@ type stage struct {
 	opened   int
 	proxies  int
 	openErr  error
-	told     chan string // what the service manager was told; nil for nobody
 	stop     func() error
 }
 
@@ -318,17 +318,7 @@ func TestReloadIsFeltOnlyByWhatChanged(t *testing.T) {
 			checks := func() int64 { r, _ := s.registration("web-1"); return r.Checks }
 			before := checks()
 
-			c := *s.Config
-			c.Registries, c.Routes, c.Register = map[string]config.Registry{}, map[string]config.Route{}, map[string]config.Registration{}
-			for k, v := range s.Config.Registries {
-				c.Registries[k] = v
-			}
-			for k, v := range s.Config.Routes {
-				c.Routes[k] = v
-			}
-			for k, v := range s.Config.Register {
-				c.Register[k] = v
-			}
+			c := clone(s.Config)
 			tt.change(t, &c)
 			config.Default(&c)
 			if err := s.Reload(t.Context(), &c); err != nil {
@@ -355,6 +345,13 @@ func TestReloadIsFeltOnlyByWhatChanged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// clone copies what a change may touch.
+func clone(c *config.Config) config.Config {
+	out := *c
+	out.Registries, out.Routes, out.Register = maps.Clone(c.Registries), maps.Clone(c.Routes), maps.Clone(c.Register)
+	return out
 }
 
 // A configuration that cannot be carried out leaves the old one in force, and says so.

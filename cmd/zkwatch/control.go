@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -48,30 +49,19 @@ none does, or after drain.timeout in any case. It stays away, also over restarts
 With --wait it returns when that is over, with 3 when somebody had connections left.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			query := url.Values{"name": args}
-			if undo {
-				if wait {
-					return fmt.Errorf("--undo and --wait exclude each other; see `%s --help`", cmd.CommandPath())
-				}
-				if err := a.ask(cmd.Context(), within, http.MethodPost, "/v1/undrain", query, &struct{}{}); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintf(a.stdout, "%s: announced again as soon as its check passes\n", args[0])
-				return err
+			switch {
+			case undo && wait:
+				return fmt.Errorf("--undo and --wait exclude each other; see `%s --help`", cmd.CommandPath())
+			case undo:
+				return a.tell(cmd.Context(), within, "/v1/undrain", args[0], "%s: announced again as soon as its check passes\n")
+			case !wait:
+				return a.tell(cmd.Context(), within, "/v1/drain", args[0], "%s: the drain has begun; zkwatch status shows how it goes, drain --wait waits for its end\n")
 			}
-			if !wait {
-				if err := a.ask(cmd.Context(), within, http.MethodPost, "/v1/drain", query, &watcher.DrainReport{}); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintf(a.stdout, "%s: the drain has begun; zkwatch status shows how it goes, drain --wait waits for its end\n", args[0])
-				return err
-			}
-			query.Set("wait", "true")
 			if !cmd.Flags().Changed("timeout") {
 				within = time.Hour // drain.timeout bounds it, which only the daemon knows
 			}
 			var report watcher.DrainReport
-			if err := a.ask(cmd.Context(), within, http.MethodPost, "/v1/drain", query, &report); err != nil {
+			if err := a.ask(cmd.Context(), within, http.MethodPost, "/v1/drain", url.Values{"name": args, "wait": {"true"}}, &report); err != nil {
 				return err
 			}
 			return writeDrain(a.stdout, report)
@@ -138,13 +128,18 @@ func (a *app) oneShot(use, short, long, path, done string) *cobra.Command {
 		Use: use, Short: short, Long: long,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.ask(cmd.Context(), within, http.MethodPost, path, url.Values{"name": args}, &struct{}{}); err != nil {
-				return err
-			}
-			_, err := fmt.Fprintf(a.stdout, done, args[0])
-			return err
+			return a.tell(cmd.Context(), within, path, args[0], done)
 		},
 	}
 	timeoutFlag(cmd, &within)
 	return cmd
+}
+
+// tell has the daemon do something to a registration, and says so.
+func (a *app) tell(ctx context.Context, within time.Duration, path, name, done string) error {
+	if err := a.ask(ctx, within, http.MethodPost, path, url.Values{"name": {name}}, &struct{}{}); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, done, name)
+	return err
 }
