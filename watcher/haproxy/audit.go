@@ -42,6 +42,7 @@ func (s *Sink) Audit(ctx context.Context) (watcher.Outcome, error) {
 		s.mu.Unlock()
 		s.mu.Lock()
 	}
+	out.Pending = slices.ContainsFunc(s.backends, s.waits)
 	return out, errors.Join(errs...)
 }
 
@@ -162,10 +163,10 @@ func (s *Sink) Conns(ctx context.Context) (map[watcher.InstanceKey]int, error) {
 	if len(at) == 0 {
 		return out, nil
 	}
-	count := func(text string) error {
-		used, err := parseConns(text)
+	count := func(backend, text string) error {
+		used, err := parseConns(backend, text)
 		for _, c := range used {
-			for _, key := range at[c.backend][c.addr.String()] {
+			for _, key := range at[backend][c.addr.String()] {
 				out[key] += c.used
 			}
 		}
@@ -190,10 +191,10 @@ func (b *backend) drainsFor(addr netip.AddrPort) time.Duration {
 
 // isGone is the answer of a worker that does not have the backend: it was started before, or
 // after, the route was there.
-func isGone(text string) bool { return strings.TrimSpace(text) == "Can't find backend." }
+func isGone(text string) bool { return strings.TrimSpace(text) == "No such proxy." }
 
 // everyWorker asks the worker and those before it for the connections of some backends.
-func (s *Sink) everyWorker(ctx context.Context, backends map[string]map[string][]watcher.InstanceKey, count func(text string) error) error {
+func (s *Sink) everyWorker(ctx context.Context, backends map[string]map[string][]watcher.InstanceKey, count func(backend, text string) error) error {
 	p, err := s.master.procs(ctx)
 	if err != nil {
 		if running(err) == nil {
@@ -204,17 +205,17 @@ func (s *Sink) everyWorker(ctx context.Context, backends map[string]map[string][
 		return fmt.Errorf("haproxy: connections of old workers: %w", err)
 	}
 	for name := range backends {
-		text, err := ask(ctx, s.dial, s.o.Config.Socket, "show servers conn "+name, opTimeout)
+		text, err := ask(ctx, s.dial, s.o.Config.Socket, "show stat "+name+" 4 -1", opTimeout)
 		if err == nil && !isGone(text) {
-			err = count(text)
+			err = count(name, text)
 		}
 		for _, w := range p.old {
 			if err != nil {
 				break
 			}
-			text, err = ask(ctx, s.master.dial, s.master.path, fmt.Sprintf("@!%d show servers conn %s", w.pid, name), opTimeout)
+			text, err = ask(ctx, s.master.dial, s.master.path, fmt.Sprintf("@!%d show stat %s 4 -1", w.pid, name), opTimeout)
 			if err == nil && !isGone(text) {
-				err = count(text)
+				err = count(name, text)
 			}
 		}
 		if err != nil {

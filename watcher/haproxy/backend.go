@@ -35,6 +35,10 @@ type backend struct {
 	// stuck is why HAProxy did not do what this backend needs; a reload is tried once for it.
 	stuck      string
 	stuckTried bool
+
+	text      []byte // section of the file, nil when it has to be made
+	textSlots int
+	textFor   bool
 }
 
 // change is one server that has to become another.
@@ -172,6 +176,7 @@ func (b *backend) change(changes []change, i int, t target) []change {
 
 // done takes over a change that HAProxy acknowledged.
 func (b *backend) done(c change) {
+	b.touch()
 	if c.to.admin == maint {
 		b.frees++
 		c.to.freed = b.frees

@@ -5,8 +5,8 @@
 //	set -> targets -> plan -> commands          (every change of instances)
 //	routes -> document -> file -> check -> reload (a change of structure)
 //
-// Each route is one frontend and one backend named "zkwatch-" and the route, in the one
-// configuration file that this package owns. A backend has numbered slots: server lines
+// Each route is a frontend and a backend, "zkwatch-web:in" and "zkwatch-web" for the route
+// web, in the one configuration file that this package owns. A backend has numbered slots: server lines
 // with fixed names and ids, the free ones disabled. An instance takes a free slot, keeps
 // it while it lives, and is told apart by its address alone, so that the running process
 // and the file are all the memory there is.

@@ -19,6 +19,7 @@ const shapeVariable = "ZKWATCH_SHAPE"
 // and the shape itself are put in.
 type document struct {
 	lines []string // a gap is a line that begins with gap
+	shape string   // the same for two files that differ in slots alone
 }
 
 const (
@@ -34,10 +35,9 @@ type slotLine struct {
 	free   bool
 }
 
-// shape is the same for two files that differ in slots alone.
-func (d document) shape() string {
-	sum := sha256.Sum256([]byte(strings.Join(d.lines, "\n")))
-	return hex.EncodeToString(sum[:8])
+func newDocument(lines []string) document {
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return document{lines: lines, shape: hex.EncodeToString(sum[:8])}
 }
 
 // backends returns the names of the backends that have slots.
@@ -51,21 +51,35 @@ func (d document) backends() []string {
 	return out
 }
 
-// render fills the gaps.
-func (d document) render(slots map[string][]slotLine) []byte {
+// render fills the gaps; slots returns the lines of a backend.
+func (d document) render(slots func(backend string) []byte) []byte {
 	var b bytes.Buffer
+	size := 100
+	for _, line := range d.lines {
+		size += len(line) + 1
+		if name, ok := strings.CutPrefix(line, gapSlots); ok {
+			size += len(slots(name))
+		}
+	}
+	b.Grow(size)
 	for _, line := range d.lines {
 		switch {
 		case line == gapShape:
-			fmt.Fprintf(&b, "    setenv %s %s\n", shapeVariable, d.shape())
+			fmt.Fprintf(&b, "    setenv %s %s\n", shapeVariable, d.shape)
 		case strings.HasPrefix(line, gapSlots):
-			for i, s := range slots[strings.TrimPrefix(line, gapSlots)] {
-				s.render(&b, i+1)
-			}
+			b.Write(slots(strings.TrimPrefix(line, gapSlots)))
 		default:
 			b.WriteString(line)
 			b.WriteByte('\n')
 		}
+	}
+	return b.Bytes()
+}
+
+func renderSlots(lines []slotLine) []byte {
+	var b bytes.Buffer
+	for i, s := range lines {
+		s.render(&b, i+1)
 	}
 	return b.Bytes()
 }
@@ -92,6 +106,7 @@ func (s slotLine) render(b *bytes.Buffer, n int) {
 // package did not write, or that was changed by hand outside of its slots.
 func parseDocument(file []byte) (d document, slots map[string][]slotLine, ok bool) {
 	slots = map[string][]slotLine{}
+	var lines []string
 	var backend, shape string
 	for line := range strings.Lines(string(file)) {
 		line = strings.TrimSuffix(line, "\n")
@@ -108,7 +123,7 @@ func parseDocument(file []byte) (d document, slots map[string][]slotLine, ok boo
 				return document{}, nil, false
 			}
 			if len(slots[backend]) == 0 {
-				d.lines = append(d.lines, gapSlots+backend)
+				lines = append(lines, gapSlots+backend)
 			}
 			slots[backend] = append(slots[backend], s)
 			continue
@@ -116,9 +131,10 @@ func parseDocument(file []byte) (d document, slots map[string][]slotLine, ok boo
 		if strings.HasPrefix(line, gap) && line != gapShape {
 			return document{}, nil, false
 		}
-		d.lines = append(d.lines, line)
+		lines = append(lines, line)
 	}
-	return d, slots, shape != "" && shape == d.shape()
+	d = newDocument(lines)
+	return d, slots, shape != "" && shape == d.shape
 }
 
 func parseSlot(words string, n int) (slotLine, error) {

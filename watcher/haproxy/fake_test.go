@@ -115,7 +115,7 @@ func (f *fake) load() error {
 	if !ok {
 		return fmt.Errorf("%s is not a file of zkwatch", f.file)
 	}
-	f.shape, f.pid, f.backends = doc.shape(), f.pid+100, map[string][]*fakeServer{}
+	f.shape, f.pid, f.backends = doc.shape, f.pid+100, map[string][]*fakeServer{}
 	for name, lines := range slots {
 		for i, l := range lines {
 			s := &fakeServer{server: server{name: slotName(i + 1), id: i + 1, addr: l.addr, weight: l.weight, admin: ready}}
@@ -218,8 +218,8 @@ func (f *fake) runtime(cmd string, stale bool) string {
 		return f.stat()
 	case strings.HasPrefix(cmd, "show servers state"):
 		return f.state(w[3:])
-	case strings.HasPrefix(cmd, "show servers conn "):
-		return f.showConns(w[3])
+	case len(w) == 5 && strings.HasPrefix(cmd, "show stat "):
+		return f.showConns(w[2])
 	case strings.HasPrefix(cmd, "set timeout cli "):
 		return ""
 	}
@@ -360,12 +360,12 @@ func (f *fake) state(only []string) string {
 
 func (f *fake) showConns(be string) string {
 	if f.backends[be] == nil {
-		return "Can't find backend.\n"
+		return "No such proxy.\n"
 	}
 	var out strings.Builder
-	out.WriteString("# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb idle_lim idle_cur idle_per_thr[2]\n")
+	out.WriteString("# pxname,svname,qcur,scur,status,addr,used_conn_cur,\n")
 	for _, s := range f.backends[be] {
-		fmt.Fprintf(&out, "%s/%s 3/%d %s %d - 5000 %d 9 9 0 0 -1 0 0 0\n", be, s.name, s.id, s.addr.Addr(), s.addr.Port(), s.used)
+		fmt.Fprintf(&out, "%s,%s,0,%d,UP,%s,0,\n", be, s.name, s.used, s.addr)
 	}
 	return out.String()
 }
@@ -409,8 +409,8 @@ func (f *fake) oldWorker(cmd string) string {
 	case strings.HasPrefix(rest, "shutdown session "):
 		f.sessions[pid]--
 		return ""
-	case strings.HasPrefix(rest, "show servers conn "):
-		return f.showConns(strings.Fields(rest)[3])
+	case strings.HasPrefix(rest, "show stat "):
+		return f.showConns(strings.Fields(rest)[2])
 	}
 	f.t.Errorf("an old worker was asked %q", rest)
 	return ""

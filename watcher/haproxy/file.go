@@ -63,15 +63,28 @@ func (s *Sink) prime() {
 	}
 }
 
-// wantedFile returns the text that the file shall have, and its key. The caller holds the lock.
-func (s *Sink) wantedFile(reload bool) ([]byte, string) {
-	lines := map[string][]slotLine{}
-	for _, name := range s.doc.backends() {
+// wantedFile returns what renders the file as it shall be, and its key. The caller holds the
+// lock; the rendering needs none, as sections are made anew and never changed.
+func (s *Sink) wantedFile(reload bool) (render func() []byte, key string) {
+	doc, sections := s.doc, map[string][]byte{}
+	for _, name := range doc.backends() {
 		if b := s.backend(name); b != nil {
-			lines[name] = b.layout(b.slotCount(s.o.Config.SlotsMin, reload))
+			sections[name], _ = b.section(s.o.Config.SlotsMin, reload)
 		}
 	}
-	return s.doc.render(lines), shapeKey(s.doc, lines)
+	return func() []byte { return doc.render(func(name string) []byte { return sections[name] }) }, s.key(reload)
+}
+
+// key returns the shapeKey of the file that is wanted.
+func (s *Sink) key(reload bool) string {
+	return shapeKey(s.doc, func(name string) int {
+		b := s.backend(name)
+		if b == nil {
+			return 0
+		}
+		_, n := b.section(s.o.Config.SlotsMin, reload)
+		return n
+	})
 }
 
 // flush brings the file in step, behind the runtime changes: a HAProxy that others restart
@@ -85,13 +98,14 @@ func (s *Sink) flush(ctx context.Context, reload bool, out *watcher.Outcome) boo
 		s.mu.Unlock()
 		return !dirty
 	}
-	text, key := s.wantedFile(reload)
+	render, key := s.wantedFile(reload)
 	s.file.key = key
 	why, refused := s.reloads.refused[key]
 	s.dirty = false // a change from here on sets it again
 	running, checked := s.running(), key == s.file.checked
 	s.mu.Unlock()
 
+	text := render()
 	have, err := os.ReadFile(s.o.Config.File)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s.wrote(err, out)
@@ -125,7 +139,7 @@ func (s *Sink) flush(ctx context.Context, reload bool, out *watcher.Outcome) boo
 // isLoaded says whether a file is of the structure that HAProxy runs.
 func (s *Sink) isLoaded(text []byte, running string) bool {
 	doc, _, ok := parseDocument(text)
-	return ok && doc.shape() == running
+	return ok && doc.shape == running
 }
 
 // running is the shape that HAProxy has, empty when that is not known.

@@ -1,7 +1,6 @@
 package haproxy
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -116,6 +115,7 @@ func slotIndex(s server) (int, bool) {
 
 // prime takes over the slots of a file, for as long as HAProxy itself cannot be asked.
 func (b *backend) prime(lines []slotLine) {
+	b.touch()
 	b.servers = make([]server, len(lines))
 	for i, l := range lines {
 		s := server{name: slotName(i + 1), id: i + 1, addr: l.addr, weight: l.weight, admin: ready}
@@ -126,10 +126,13 @@ func (b *backend) prime(lines []slotLine) {
 	}
 }
 
-// overflowing counts the servers beyond the slots.
+// overflowing counts the servers beyond the slots, which come after all of those.
 func (b *backend) overflowing() int {
 	n := 0
-	for _, s := range b.servers {
+	for _, s := range slices.Backward(b.servers) {
+		if _, ok := slotIndex(s); ok {
+			break
+		}
 		if s.overflow() && !s.foreign {
 			n++
 		}
@@ -144,12 +147,26 @@ func (b *backend) folds() bool {
 	return n > max(8, (len(b.servers)-n)/2) && len(b.targets()) > len(b.servers)-n
 }
 
+// section returns the slots of the file for this backend, and how many they are. It is
+// kept until something changes: all sections of ten thousand servers take milliseconds.
+func (b *backend) section(spare int, reload bool) ([]byte, int) {
+	if b.text == nil || b.textFor != reload {
+		lines := b.layout(b.slotCount(spare, reload))
+		b.text, b.textSlots, b.textFor = renderSlots(lines), len(lines), reload
+	}
+	return b.text, b.textSlots
+}
+
+// touch says that the section may be another one now.
+func (b *backend) touch() { b.text = nil }
+
 // shapeKey names a file by everything but addresses and weights: what `haproxy -c` and a
 // load depend on.
-func shapeKey(d document, lines map[string][]slotLine) string {
-	key := d.shape()
-	for _, name := range slices.Sorted(maps.Keys(lines)) {
-		key += " " + name + "=" + strconv.Itoa(len(lines[name]))
+func shapeKey(d document, slots func(backend string) int) string {
+	key := []byte(d.shape)
+	for _, name := range d.backends() {
+		key = append(append(append(key, ' '), name...), '=')
+		key = strconv.AppendInt(key, int64(slots(name)), 10)
 	}
-	return key
+	return string(key)
 }

@@ -22,7 +22,7 @@ const settleAtOnce = 20
 // meanwhile, so that a long answer delays no change.
 func (s *Sink) look(ctx context.Context, out *watcher.Outcome) {
 	text, err := ask(ctx, s.dial, s.o.Config.Socket, "show info;show stat -1 2 -1", opTimeout)
-	head, stat, _ := strings.Cut(text, "\n# ")
+	head, stat, _ := strings.Cut(text, "\n\n")
 	var seen info
 	var active map[string]int
 	if err == nil {
@@ -52,7 +52,7 @@ func (s *Sink) look(ctx context.Context, out *watcher.Outcome) {
 		s.examine(ctx, name, out)
 	}
 	for _, name := range busy {
-		if text, err := ask(ctx, s.dial, s.o.Config.Socket, "show servers conn "+name, opTimeout); err == nil {
+		if text, err := ask(ctx, s.dial, s.o.Config.Socket, "show stat "+name+" 4 -1", opTimeout); err == nil {
 			s.mu.Lock()
 			if b := s.backend(name); b != nil {
 				s.warn(b.settle(text))
@@ -144,6 +144,9 @@ func (s *Sink) examine(ctx context.Context, name string, out *watcher.Outcome) {
 // judge takes over which servers are down, and which of them by the breaker: real traffic
 // put them down, and no check has failed since.
 func (b *backend) judge(text string) error {
+	if b.route.Tiers != nil {
+		b.touch()
+	}
 	at := map[string]int{}
 	for i, x := range b.servers {
 		at[x.name] = i

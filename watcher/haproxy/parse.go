@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -98,51 +99,58 @@ func fields(out []string, line string) int {
 	return len(out)
 }
 
-// parseConns reads the connections in use, by server, from "show servers conn". The
-// columns are named in its first line.
-func parseConns(text string) ([]conns, error) {
-	header, rest, _ := strings.Cut(text, "\n")
-	columns := strings.Fields(strings.TrimPrefix(header, "#"))
-	at := map[string]int{}
-	for i, c := range columns {
-		at[c] = i
-	}
-	for _, need := range []string{"bkname/svname", "addr", "port", "used_cur"} {
-		if _, ok := at[need]; !ok {
-			return nil, fmt.Errorf("show servers conn: expected a column %s, seen %.80q", need, header)
-		}
+// conns is what is known of the connections of one server.
+type conns struct {
+	server string
+	addr   netip.AddrPort
+	used   int
+}
+
+// parseConns reads the connections of the servers of one backend from "show stat BACKEND 4
+// -1". Sessions are counted as well as connections: in mode tcp the latter are not (used_cur
+// of "show servers conn" stays 0, seen on 2.6.12).
+func parseConns(backend, text string) ([]conns, error) {
+	at, rest, err := columns(text, "pxname", "svname", "scur", "used_conn_cur", "addr")
+	if err != nil {
+		return nil, err
 	}
 	var out []conns
 	for line := range strings.Lines(rest) {
-		f := strings.Fields(line)
-		if len(f) == 0 {
+		f := strings.Split(line, ",")
+		if f[0] != backend {
 			continue
 		}
-		if len(f) < len(columns)-1 {
-			return nil, fmt.Errorf("show servers conn: a line is cut short: %q", line)
+		if len(f) <= slices.Max(at) {
+			return nil, fmt.Errorf("show stat: a line is cut short: %.80q", line)
 		}
-		var c conns
-		c.backend, c.server, _ = strings.Cut(f[at["bkname/svname"]], "/")
-		used, err := strconv.Atoi(f[at["used_cur"]])
-		if err != nil {
-			return nil, fmt.Errorf("show servers conn: used_cur is no number in %q", line)
-		}
-		c.used = used
-		if ip, err := netip.ParseAddr(f[at["addr"]]); err == nil {
-			if port, err := strconv.ParseUint(f[at["port"]], 10, 16); err == nil {
-				c.addr = netip.AddrPortFrom(ip, uint16(port))
+		c := conns{server: f[at[1]]}
+		for _, i := range at[2:4] {
+			n, err := strconv.Atoi(f[i])
+			if err != nil {
+				return nil, fmt.Errorf("show stat: column %d is no number in %.80q", i+1, line)
 			}
+			c.used = max(c.used, n)
+		}
+		if c.addr, err = netip.ParseAddrPort(f[at[4]]); err != nil {
+			return nil, fmt.Errorf("show stat: %.80q: %w", line, err)
 		}
 		out = append(out, c)
 	}
 	return out, nil
 }
 
-// conns is a line of "show servers conn".
-type conns struct {
-	backend, server string
-	addr            netip.AddrPort
-	used            int
+// columns finds columns of "show stat" by name, and returns the lines behind the first.
+func columns(text string, names ...string) (at []int, rest string, err error) {
+	header, rest, _ := strings.Cut(text, "\n")
+	all := strings.Split(strings.TrimPrefix(header, "# "), ",")
+	for _, name := range names {
+		i := slices.Index(all, name)
+		if i < 0 {
+			return nil, "", fmt.Errorf("show stat: expected a column %s, seen %.80q", name, header)
+		}
+		at = append(at, i)
+	}
+	return at, rest, nil
 }
 
 // info is what is needed of "show info".
@@ -178,19 +186,11 @@ func parseInfo(text string) (info, error) {
 // parseActive reads how many servers of each backend are up and take new traffic, from
 // "show stat -1 2 -1" (backends alone), whose first line names the columns.
 func parseActive(text string) (map[string]int, error) {
-	header, rest, _ := strings.Cut(text, "\n")
-	name, act := -1, -1
-	for i, c := range strings.Split(strings.TrimPrefix(header, "# "), ",") {
-		switch c {
-		case "pxname":
-			name = i
-		case "act":
-			act = i
-		}
+	at, rest, err := columns(text, "pxname", "act")
+	if err != nil {
+		return nil, err
 	}
-	if name != 0 || act < 0 {
-		return nil, fmt.Errorf("show stat: expected the columns pxname and act, seen %.80q", header)
-	}
+	act := at[1]
 	out := map[string]int{}
 	for line := range strings.Lines(rest) {
 		backend, tail, _ := strings.Cut(line, ",")

@@ -69,20 +69,21 @@ func TestStateThatIsNotUnderstoodIsAnError(t *testing.T) {
 }
 
 func TestConnectionsAreReadByColumn(t *testing.T) {
-	got, err := parseConns(`# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb idle_lim idle_cur idle_per_thr[2]
-zkwatch-a/s1 3/1 127.0.0.1 18003 - 5000 4 2 2 0 2 -1 2 1 1
-zkwatch-a/s2 3/2 ::1 18002 - 5000 0 1 1 0 0 -1 0 0 0
+	got, err := parseConns("zkwatch-a", `# pxname,svname,qcur,qmax,scur,smax,addr,used_conn_cur,need_conn_est,
+zkwatch-a:in,FRONTEND,,,7,0,,,,
+zkwatch-a,s1,0,0,0,2,127.0.0.1:18003,4,2,
+zkwatch-a,s2,0,0,3,1,[::1]:18002,0,0,
+zkwatch-a,s3,0,0,0,1,127.0.0.1:1,0,0,
 
 `)
-	want := []conns{
-		{"zkwatch-a", "s1", netip.MustParseAddrPort("127.0.0.1:18003"), 4},
-		{"zkwatch-a", "s2", netip.MustParseAddrPort("[::1]:18002"), 0},
-	}
+	ap := netip.MustParseAddrPort
+	want := []conns{{"s1", ap("127.0.0.1:18003"), 4}, {"s2", ap("[::1]:18002"), 3}, {"s3", ap("127.0.0.1:1"), 0}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
-	for _, bad := range []string{"", "Can't find backend.\n", "# bkname/svname addr port used_cur\nzkwatch-a/s1 127.0.0.1\n", "# bkname/svname addr port used_cur\nzkwatch-a/s1 127.0.0.1 80 many\n"} {
-		if got, err := parseConns(bad); err == nil {
+	for _, bad := range []string{"", "No such proxy.\n", "# pxname,svname,scur,addr,\nzkwatch-a,s1,0,127.0.0.1:1,\n",
+		"# pxname,svname,scur,used_conn_cur,addr,\nzkwatch-a,s1,0\n", "# pxname,svname,scur,used_conn_cur,addr,\nzkwatch-a,s1,many,0,127.0.0.1:1,\n"} {
+		if got, err := parseConns("zkwatch-a", bad); err == nil {
 			t.Errorf("%q was read as %+v", bad, got)
 		}
 	}
@@ -182,7 +183,7 @@ func TestSessionsOfTheCLIAreLeftOut(t *testing.T) {
 
 func FuzzParsersNeverPanic(f *testing.F) {
 	f.Add(realState)
-	f.Add("# bkname/svname addr port used_cur\na/b c d e\n")
+	f.Add("# pxname,svname,scur,used_conn_cur,addr,\nzkwatch-a,s1,0,0,127.0.0.1:1,\n")
 	f.Add("# pxname,svname,act,\nzkwatch-a,BACKEND,3,\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		for r, err := range parseState(text) {
@@ -190,13 +191,13 @@ func FuzzParsersNeverPanic(f *testing.F) {
 				t.Errorf("a weight of %d from %q", r.server.weight, text)
 			}
 		}
-		_, _ = parseConns(text)
+		_, _ = parseConns("zkwatch-a", text)
 		_, _ = parseActive(text)
 		_, _ = parseInfo(text)
 		_, _ = parseProcs(text)
 		_ = parseSessions(text)
-		if d, slots, ok := parseDocument([]byte(text)); ok && string(d.render(slots)) != text {
-			t.Errorf("%q is taken for a file of ours, and is written as %q", text, d.render(slots))
+		if d, slots, ok := parseDocument([]byte(text)); ok && string(d.render(from(slots))) != text {
+			t.Errorf("%q is taken for a file of ours, and is written as %q", text, d.render(from(slots)))
 		}
 	})
 }

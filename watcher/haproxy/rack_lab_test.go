@@ -202,7 +202,7 @@ func TestTheFakeAnswersAsHAProxyDoes(t *testing.T) {
 		"set server zkwatch-a/s9 state ready", "set server zkwatch-z/s1 state ready",
 		"add server zkwatch-a/x1 127.0.0.3:80 id 100001 weight 3 check inter 2s rise 2 fall 3 observe layer7 error-limit 20 on-error mark-down pool-purge-delay 5s pool-max-conn -1",
 		"add server zkwatch-a/x1 127.0.0.3:80 id 100002", "enable health zkwatch-a/x1", "set server zkwatch-a/x1 state ready",
-		"show env " + shapeVariable, "show servers conn zkwatch-nowhere", "show servers state zkwatch-nowhere",
+		"show env " + shapeVariable, "show stat zkwatch-nowhere 4 -1", "show servers state zkwatch-nowhere",
 	}
 	ctx := t.Context()
 	for _, line := range script {

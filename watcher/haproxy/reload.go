@@ -48,7 +48,7 @@ func (s *Sink) reloadWhy() string {
 		}
 		return ""
 	}
-	if s.rt.shape != s.doc.shape() {
+	if s.rt.shape != s.doc.shape {
 		return "the structure changed"
 	}
 	for _, b := range s.backends {
@@ -73,7 +73,7 @@ func (s *Sink) due() (string, bool) {
 	if why == "" {
 		return "", false
 	}
-	if _, key := s.wantedFile(true); s.reloads.refused[key] != "" || s.reloads.ignored || s.file.trouble != "" && time.Now().Before(s.file.next) {
+	if s.reloads.refused[s.key(true)] != "" || s.reloads.ignored || s.file.trouble != "" && time.Now().Before(s.file.next) {
 		return why, false
 	}
 	early := time.Since(s.reloads.began) < awaitSets && slices.ContainsFunc(s.backends, func(b *backend) bool { return !b.known && !b.orphan() })
@@ -136,10 +136,10 @@ func (s *Sink) thaw(ctx context.Context, out *watcher.Outcome) {
 		return
 	}
 	s.reloads.ours, s.reloads.hung = false, hung && s.rt == nil
-	if s.rt != nil && s.rt.shape == s.wanted.shape() {
+	if s.rt != nil && s.rt.shape == s.wanted.shape {
 		s.counts.Refused = ""
 	}
-	if s.rt != nil && s.rt.shape != s.doc.shape() {
+	if s.rt != nil && s.rt.shape != s.doc.shape {
 		s.reloads.ignored = true
 		s.refuse(fmt.Sprintf("haproxy does not load %s: its command line must name it with -f", s.o.Config.File), out)
 	}
@@ -168,20 +168,20 @@ func (s *Sink) refuse(why string, out *watcher.Outcome) {
 	if s.reloads.refused == nil {
 		s.reloads.refused = map[string]string{}
 	}
-	_, key := s.wantedFile(true)
-	s.reloads.refused[key] = why
+	s.reloads.refused[s.key(true)] = why
 	s.reloads.refused[s.file.key] = why
 	s.counts.Refused = why
 	out.Actions = append(out.Actions, watcher.Action{Kind: "refused", Text: "reload", Why: why})
 	s.dirty = true
 	s.file.next = time.Time{}
-	if s.loaded != nil && s.loaded.shape() != s.doc.shape() {
+	if s.loaded != nil && s.loaded.shape != s.doc.shape {
 		s.doc = *s.loaded
 		return
 	}
 	for _, b := range s.backends {
 		if have := b.slotsNow(); b.live && b.slotCount(s.o.Config.SlotsMin, true) > have {
 			b.limit = have
+			b.touch()
 		}
 	}
 }
@@ -191,20 +191,20 @@ func (s *Sink) refuse(why string, out *watcher.Outcome) {
 func (s *Sink) findLoaded() {
 	defer func() {
 		if s.loaded != nil {
-			lines := map[string][]slotLine{}
-			for _, name := range s.loaded.backends() {
-				if b := s.backend(name); b != nil {
-					lines[name] = make([]slotLine, b.slotsNow())
+			s.file.checked = shapeKey(*s.loaded, func(name string) int {
+				b := s.backend(name)
+				if b == nil {
+					return 0
 				}
-			}
-			s.file.checked = shapeKey(*s.loaded, lines)
+				return b.slotsNow()
+			})
 		}
 	}()
-	if s.rt.shape == s.wanted.shape() {
+	if s.rt.shape == s.wanted.shape {
 		s.loaded = &s.wanted
 		return
 	}
-	if s.loaded != nil && s.loaded.shape() == s.rt.shape {
+	if s.loaded != nil && s.loaded.shape == s.rt.shape {
 		return
 	}
 	s.loaded = nil
@@ -213,7 +213,7 @@ func (s *Sink) findLoaded() {
 		if err != nil {
 			continue
 		}
-		if doc, _, ok := parseDocument(text); ok && doc.shape() == s.rt.shape {
+		if doc, _, ok := parseDocument(text); ok && doc.shape == s.rt.shape {
 			s.loaded = &doc
 			return
 		}

@@ -232,7 +232,7 @@ func TestAHAProxyThatDoesNotReadTheFileIsNotReloadedOverAndOver(t *testing.T) {
 	r.apply(t, "inventory", at(1))
 	// A HAProxy of the operator's own, with sockets in the right places and not our file.
 	r.fake.file = r.o.Config.File + ".other"
-	if err := os.WriteFile(r.fake.file, (document{lines: []string{"global", gapShape}}).render(nil), 0o644); err != nil {
+	if err := os.WriteFile(r.fake.file, newDocument([]string{"global", gapShape}).render(nil), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	r.fake.reload()

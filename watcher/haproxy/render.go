@@ -45,7 +45,7 @@ func build(o Options) (document, error) {
 		w.frontend(name, r)
 		w.backend(name, r)
 	}
-	return document{lines: w.lines}, errors.Join(w.errs...)
+	return newDocument(w.lines), errors.Join(w.errs...)
 }
 
 // writer collects lines, and everything that must not become one.
@@ -94,7 +94,8 @@ func (w *writer) frontend(name string, r config.Route) {
 		w.refuse("name", "%q may have letters, digits, -, _ and . only", name)
 	}
 	w.line("")
-	w.line("frontend %s%s from %s", prefix, name, defaults)
+	// Not the backend's name: "show stat NAME" takes the first proxy that has it.
+	w.line("frontend %s%s:in from %s", prefix, name, defaults)
 	w.line("    bind %s", w.bind("bind", r.Bind))
 	w.line("    mode %s", w.mode(r.Mode))
 	w.line("    timeout client %s", span(r.Timeouts.Client))

@@ -99,9 +99,7 @@ func (s *Sink) Apply(ctx context.Context, sets []watcher.Set) (watcher.Outcome, 
 	}
 	s.dirty = true
 	err := s.sync(ctx, touched, purpose{kind: "command"}, &out)
-	if s.rt == nil || s.reloadWhy() != "" {
-		s.nudge()
-	}
+	s.nudge()
 	return out, err
 }
 
@@ -113,6 +111,7 @@ func (b *backend) accept(set watcher.Set, out *watcher.Outcome) bool {
 		return false
 	}
 	var refused []watcher.Rejection
+	b.touch()
 	b.known = true
 	b.members, refused = members(set.Instances, b.route.Labels)
 	b.stuck, b.stuckTried = "", false

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"slices"
@@ -70,10 +71,12 @@ func (s *Sink) waits(b *backend) bool {
 	return b.known && !b.orphan() && (s.frozen || s.rt == nil || !b.live || b.missing > 0 || b.stuck != "")
 }
 
-// running drops an error that says only that there is no HAProxy.
+// running drops an error that says only that there is no HAProxy, or not for long.
 func running(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return nil
+	for _, gone := range []error{fs.ErrNotExist, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF} {
+		if errors.Is(err, gone) {
+			return nil
+		}
 	}
 	return err
 }
@@ -163,6 +166,7 @@ func own(r server) server {
 // take replaces the servers by what HAProxy has. A new worker believes every server to be
 // up (GitHub haproxy/haproxy #918): those that were down are remembered as suspects.
 func (b *backend) take(servers []server, fresh bool) {
+	b.touch()
 	old := make(map[netip.AddrPort]server, len(b.servers))
 	for _, s := range b.servers {
 		if s.admin != maint {
@@ -276,7 +280,7 @@ func (s *Sink) settle(ctx context.Context, b *backend) error {
 	if !slices.ContainsFunc(b.servers, func(x server) bool { return x.busy }) {
 		return nil
 	}
-	text, err := s.rt.text(ctx, "show servers conn "+b.name)
+	text, err := s.rt.text(ctx, "show stat "+b.name+" 4 -1")
 	if err != nil {
 		return err
 	}
@@ -285,13 +289,13 @@ func (s *Sink) settle(ctx context.Context, b *backend) error {
 
 // settle takes over which servers in maintenance have no connections left.
 func (b *backend) settle(text string) error {
-	used, err := parseConns(text)
+	used, err := parseConns(b.name, text)
 	if err != nil {
 		return err
 	}
 	idle := map[string]bool{}
 	for _, c := range used {
-		idle[c.server] = c.used == 0 && c.backend == b.name
+		idle[c.server] = c.used == 0
 	}
 	for i, x := range b.servers {
 		if x.busy && idle[x.name] {
@@ -358,6 +362,7 @@ func (s *Sink) newWorker(ctx context.Context, out *watcher.Outcome) error {
 		s.counts.Refused = ""
 		for _, b := range s.backends {
 			b.limit, b.stuckTried = 0, false
+			b.touch()
 		}
 		if known {
 			out.Actions = append(out.Actions, watcher.Action{Kind: "repair", Text: fmt.Sprintf("haproxy has a new worker, pid %d", s.counts.Pid), Why: "started or reloaded by others: everything is compared"})

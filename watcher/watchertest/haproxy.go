@@ -153,12 +153,16 @@ func (b *Balancer) end(sig syscall.Signal) {
 	b.cmd = nil
 }
 
-// Reload makes the master load its files again, as `systemctl reload` does. It does not wait.
+// Reload makes the master load its files again, as `systemctl reload` does. It does not wait
+// for the end of that, but for a master that is ready: while it loads, the signal is lost.
 func (b *Balancer) Reload() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.cmd == nil {
 		return errors.New("haproxy does not run")
+	}
+	if !poll(10*time.Second, func() bool { return len(b.workers()) > 0 }) {
+		return errors.New("the master of haproxy does not answer")
 	}
 	return b.cmd.Process.Signal(syscall.SIGUSR2)
 }
