@@ -127,7 +127,11 @@ func (b *bench) changeLatency(ctx context.Context, s *site, h *seat) ([]figure, 
 			}
 			pause(ctx, 200*time.Microsecond) // asking without a pause takes the core that zkwatch needs
 		}
-		if err := hist.RecordValue(time.Since(began).Microseconds()); err != nil {
+		took := time.Since(began)
+		if took > time.Second {
+			b.say("change %d (%s) took %s", i, []string{"add", "weight", "remove"}[i%len(kinds)], took)
+		}
+		if err := hist.RecordValue(took.Microseconds()); err != nil {
 			return nil, err
 		}
 	}
