@@ -94,11 +94,11 @@ func TestExampleOnALab(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	l, err := lab.Up(t.Context(), lab.Options{Name: name, ZooKeeper: 3, Dir: dir})
+	l, err := lab.Up(t.Context(), lab.Options{Name: name, ZooKeeper: 3, Apps: 1, Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	zk2 := hostOf(t, l, "zk2")
+	zk2, app1 := hostOf(t, l, "zk2"), hostOf(t, l, "app1")
 	w := newWorkspace(t, "lab")
 	at := "-var=lab_dir=" + dir
 	nothing := []string{"No changes."}
@@ -108,16 +108,23 @@ func TestExampleOnALab(t *testing.T) {
 	w.want(t, 0, []string{zk2.Address.String() + ":2181"}, "output", "connect_string")
 	w.want(t, 0, nothing, "plan", "-detailed-exitcode", at)
 
+	app1.routes(t)
+	app1.sh(t, "systemctl stop zkwatch; rm /etc/zkwatch/zkwatch.yaml")
+	w.want(t, 2, []string{"create file /etc/zkwatch/zkwatch.yaml", "will be updated in-place"}, "plan", "-detailed-exitcode", at)
+	w.want(t, 0, []string{"1 changed"}, "apply", "-auto-approve", at)
+	app1.routes(t)
+
 	unit, conf := unitOf(l), "/etc/zookeeper/"+name+"/zoo.cfg"
 	zk2.sh(t, "echo 'autopurge.purgeInterval=7' >>"+conf)
 	w.want(t, 2, []string{"update file " + conf, "will be updated in-place"}, "plan", "-detailed-exitcode", at)
 	w.want(t, 0, []string{"1 changed"}, "apply", "-auto-approve", at)
 	w.want(t, 0, nothing, "plan", "-detailed-exitcode", at)
 
-	w.want(t, 0, []string{"1 destroyed"}, "destroy", "-auto-approve", at)
+	w.want(t, 0, []string{"2 destroyed"}, "destroy", "-auto-approve", at)
 	if got := zk2.sh(t, "systemctl is-active "+unit+" || true"); got != "inactive" {
 		t.Errorf("after the destroy %s is %s", unit, got)
 	}
+	app1.sh(t, "test ! -e /etc/zkwatch; test ! -e /etc/systemd/system/haproxy.service")
 	zk2.sh(t, "test -d /var/lib/zookeeper/"+name+"/version-2") // kept: nobody asked to wipe it
 }
 
@@ -140,7 +147,7 @@ func failThenResume(t *testing.T, w workspace, l *lab.Lab, at string) {
 		t.Fatal(err)
 	}
 	zk3.serves(t)
-	w.want(t, 0, []string{"is tainted, so must be replaced", "1 added"}, "apply", "-auto-approve", at)
+	w.want(t, 0, []string{"is tainted, so must be replaced", "2 added"}, "apply", "-auto-approve", at)
 	if after := []string{pid(zk1), pid(zk2)}; !slices.Equal(before, after) {
 		t.Errorf("servers were restarted: main PIDs %v, then %v", before, after)
 	}
@@ -164,6 +171,15 @@ func (h labHost) serves(t *testing.T) {
 		case <-ctx.Done():
 			t.Fatalf("%s does not serve: %q, %v", h.Name, out, err)
 		}
+	}
+}
+
+// routes expects that the host reaches its service by its own HAProxy.
+func (h labHost) routes(t *testing.T) {
+	t.Helper()
+	r, err := h.Traffic(t.Context(), lab.Load{URL: "http://127.0.0.1:3000/", For: 500 * time.Millisecond, Rate: 40})
+	if err != nil || r.Failed > 0 || r.Requests == 0 {
+		t.Errorf("through HAProxy: %s, %v", r, err)
 	}
 }
 

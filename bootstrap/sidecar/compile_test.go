@@ -216,6 +216,9 @@ func TestRefusals(t *testing.T) {
 		{"a frontend of the operator's own", []func(*bootstrap.Facts, *bootstrap.State){listens("127.0.0.1", 3001, proxyUnit)},
 			`sidecars["app1"].routes["orders"].bind`, "unit haproxy.service"},
 		{"the route itself", []func(*bootstrap.Facts, *bootstrap.State){applied, listens("127.0.0.1", 3001, proxyUnit), listens("127.0.0.1", 9180, watchUnit)}, "", ""},
+		{"the route itself, when zkwatch's file is gone", []func(*bootstrap.Facts, *bootstrap.State){listens("127.0.0.1", 3001, proxyUnit), func(_ *bootstrap.Facts, s *bootstrap.State) {
+			s.Manifests = map[string]bootstrap.Manifest{"main.sidecar": {Entries: []bootstrap.Entry{{ID: "file:" + confFile}}}}
+		}}, "", ""},
 		{"the stats page", []func(*bootstrap.Facts, *bootstrap.State){listens("::", 3999, "x.service")}, `sidecars["app1"].stats`, "port 3999"},
 		{"the port of zkwatch", []func(*bootstrap.Facts, *bootstrap.State){listens("127.0.0.1", 9180, "exporter.service")}, `sidecars["app1"]`, "port 9180"},
 		{"HAProxy of Ubuntu 22.04", []func(*bootstrap.Facts, *bootstrap.State){has(bootstrap.Candidate{Name: "haproxy", Version: "2.4.24-0ubuntu0.22.04.1"})},

@@ -99,18 +99,22 @@ func (n node) foreignUnit(have bootstrap.State) bootstrap.Report {
 
 // takenPorts refuses addresses that somebody else listens on. HAProxy would share them
 // (SO_REUSEPORT) with a frontend of the operator's own haproxy.cfg, so that every other
-// connection went astray: those count as somebody else's unless they were in zkwatch's file.
+// connection went astray: those count as somebody else's unless they were in zkwatch's file,
+// or nobody can tell because that is gone.
 func (n node) takenPorts(seen bootstrap.Seen) bootstrap.Report {
 	var r bootstrap.Report
 	known := map[listener]bool{}
-	if c := previous(seen.State); c != nil {
-		for _, b := range binds(c) {
+	before := previous(seen.State)
+	if before != nil {
+		for _, b := range binds(before) {
 			known[b.listener] = true
 		}
 	}
+	_, applied := seen.State.Manifests[string(n.owner())].Find(bootstrap.NewID(bootstrap.KindFile, confFile))
+	lost := applied && before == nil
 	for _, want := range append(binds(n.config()), bind{unit: watchUnit, listener: listener{"127.0.0.1", statusPort}}) {
 		for _, l := range seen.Facts.Listeners {
-			ours := l.Process != nil && l.Process.Unit == want.unit && (want.unit == watchUnit || known[want.listener])
+			ours := l.Process != nil && l.Process.Unit == want.unit && (want.unit == watchUnit || known[want.listener] || lost)
 			if l.Port != want.port || ours || !overlap(l.Address, want.host) {
 				continue
 			}

@@ -263,6 +263,8 @@ func (d *day) drift(t *testing.T) {
 	s := d.spec(t)
 	sh(t, d.app1, "echo 'zone: elsewhere' >>/etc/zkwatch/zkwatch.yaml; rm /usr/local/bin/zkwatch")
 	apply(t, s, converge)
+	sh(t, d.app1, "rm /etc/zkwatch/zkwatch.yaml")
+	apply(t, s, converge)
 	if out := sh(t, d.app1, "grep -c elsewhere /etc/zkwatch/zkwatch.yaml || true; zkwatch version >/dev/null && echo there"); out != "0\nthere" {
 		t.Errorf("got %q", out)
 	}
