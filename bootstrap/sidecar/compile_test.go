@@ -229,6 +229,9 @@ func TestRefusals(t *testing.T) {
 		{"the unit of the package", []func(*bootstrap.Facts, *bootstrap.State){has(bootstrap.Unit{Name: proxyUnit, Enabled: true, Running: true})}, "", ""},
 		{"a unit of the operator's", []func(*bootstrap.Facts, *bootstrap.State){has(bootstrap.Unit{Name: proxyUnit, Content: "[Service]\nExecStart=/opt/haproxy\n", Running: true})},
 			`sidecars["app1"]`, "/etc/systemd/system/haproxy.service was not written by zkboot"},
+		{"the defaults of the package", []func(*bootstrap.Facts, *bootstrap.State){has(bootstrap.File{Path: proxyDefaults, Content: "#CONFIG=\"/etc/haproxy/x.cfg\"\n#EXTRAOPTS=\n"})}, "", ""},
+		{"a haproxy.cfg elsewhere", []func(*bootstrap.Facts, *bootstrap.State){has(bootstrap.File{Path: proxyDefaults, Content: "# ours\nCONFIG=\"/srv/haproxy.cfg\"\n"})},
+			`sidecars["app1"].routes`, "/etc/default/haproxy says that HAProxy reads /srv/haproxy.cfg, want /etc/haproxy/haproxy.cfg"},
 		{"a sidecar of another spec", []func(*bootstrap.Facts, *bootstrap.State){func(_ *bootstrap.Facts, s *bootstrap.State) {
 			s.Manifests = map[string]bootstrap.Manifest{"shop.sidecar": {Entries: []bootstrap.Entry{{ID: "file:" + confFile}}}}
 		}}, `sidecars["app1"]`, `the host has the sidecar of spec "shop" already`},

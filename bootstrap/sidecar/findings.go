@@ -19,6 +19,7 @@ func (n node) refusals(seen bootstrap.Seen) bootstrap.Report {
 	if n.proxied() {
 		r.Merge(n.oldProxy(seen))
 		r.Merge(n.foreignUnit(seen.State))
+		r.Merge(n.otherConfig(seen.State))
 	}
 	r.Merge(n.takenPorts(seen))
 	return r
@@ -92,6 +93,20 @@ func (n node) foreignUnit(have bootstrap.State) bootstrap.Report {
 		if ok && !ours && u.Content != "" && !strings.Contains(u.Content, "ZKBOOT_REV=") {
 			return n.refuse(n.at(), "move what is in it into a drop-in (systemctl edit "+name+"), then delete it",
 				"/etc/systemd/system/%s was not written by zkboot", name)
+		}
+	}
+	return bootstrap.Report{}
+}
+
+// otherConfig refuses a CONFIG of the operator's in the file that the unit reads: zkwatch
+// checks its own file together with haproxy.cfg, and would check the wrong one.
+func (n node) otherConfig(have bootstrap.State) bootstrap.Report {
+	f, _ := have.Find(bootstrap.NewID(bootstrap.KindFile, proxyDefaults)).(bootstrap.File)
+	for line := range strings.Lines(f.Content) {
+		value, set := strings.CutPrefix(strings.TrimSpace(line), "CONFIG=")
+		if value = strings.Trim(value, `"'`); set && value != operatorFile {
+			return n.refuse(n.at().Field("routes"), "put the configuration there and take CONFIG out",
+				"%s says that HAProxy reads %s, want %s", proxyDefaults, value, operatorFile)
 		}
 	}
 	return bootstrap.Report{}

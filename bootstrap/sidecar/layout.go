@@ -30,6 +30,9 @@ const (
 
 	statusPort = 9180 // on the loopback address
 
+	operatorFile  = "/etc/haproxy/haproxy.cfg" // never written
+	proxyDefaults = "/etc/default/haproxy"     // environment of the unit, the operator's too
+
 	proxyPackage = "haproxy"
 	proxyUnit    = "haproxy.service"
 	watchUnit    = "zkwatch.service"

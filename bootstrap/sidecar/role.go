@@ -37,13 +37,13 @@ func (Role) Validate(s *bootstrap.Spec) bootstrap.Report {
 }
 
 // Queries implements bootstrap.Role: everything that the sidecar may want, and which
-// HAProxy there is.
+// HAProxy there is and reads what.
 func (Role) Queries(s *bootstrap.Spec, host string) []bootstrap.ID {
 	n, ok := nodeOn(s, host)
 	if !ok {
 		return nil
 	}
-	ids := []bootstrap.ID{bootstrap.NewID(bootstrap.KindCandidate, proxyPackage)}
+	ids := []bootstrap.ID{bootstrap.NewID(bootstrap.KindCandidate, proxyPackage), bootstrap.NewID(bootstrap.KindFile, proxyDefaults)}
 	d, err := n.desired(bootstrap.Archive{Dest: home}, bootstrap.State{})
 	if err != nil {
 		return ids // Compile reports it

@@ -12,8 +12,8 @@ import (
 
 // proxyContent is the unit of Debian's haproxy 2.6.12-1 with three changes: a second -f with
 // zkwatch's file, a master socket that the group of zkwatch may use, and the limit of open
-// files. It stands whole in /etc and hides the package's. CONFIG and EXTRAOPTS of
-// /etc/default/haproxy go on working.
+// files. It stands whole in /etc and hides the package's. EXTRAOPTS of /etc/default/haproxy
+// goes on working.
 func (n node) proxyContent(limits []sysctl.Limit) string {
 	return fmt.Sprintf(`# Written by zkboot; the next apply overwrites changes made here. Put yours into a drop-in:
 # systemctl edit haproxy.service
