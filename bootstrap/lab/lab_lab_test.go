@@ -151,6 +151,7 @@ func TestTwoLabsSideBySide(t *testing.T) {
 	if id := mustExec(t, zk1, "cat", "/etc/machine-id"); id == mustExec(t, other, "cat", "/etc/machine-id") {
 		t.Errorf("two hosts with machine-id %s", id)
 	}
+	serves(t, b.Hosts[1])
 	if err := Down(t.Context(), nameB, dirB); err != nil {
 		t.Fatal(err)
 	}
@@ -162,6 +163,26 @@ func TestTwoLabsSideBySide(t *testing.T) {
 	}
 	if err := Down(t.Context(), nameA, dirB); err == nil || !strings.Contains(err.Error(), dirA) {
 		t.Errorf("down with another lab's directory: %v, want an error that names %s", err, dirA)
+	}
+}
+
+// serves waits until the service of an application host answers there on loopback, which no
+// other host's is.
+func serves(t *testing.T, h *Host) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		r, err := h.Traffic(ctx, Load{URL: "http://127.0.0.1:8080/", For: 200 * time.Millisecond, Rate: 20})
+		if err != nil || ctx.Err() != nil {
+			t.Fatalf("%s does not serve: %s, %v", h.Name, r, err)
+		}
+		if r.Requests > 0 && r.Failed == 0 {
+			if len(r.Answers) != 1 || r.Answers[0].Text != h.Name {
+				t.Errorf("answers on %s: %s", h.Name, r)
+			}
+			return
+		}
 	}
 }
 
