@@ -297,9 +297,11 @@ func (l library) Printf(format string, args ...any) {
 	if !strings.HasPrefix(format, "Failed to set previous watches") {
 		return
 	}
-	if err, ok := args[len(args)-1].(error); ok && broken(err) {
-		return // the next connection sets them all
+	// A connection that was lost meanwhile is no refusal. The next one sets all watches, but
+	// relative to what this one's answers have shown, and so past changes of which nobody has
+	// told (conn.go, sendSetWatches: lastZxid): everything is read again all the same.
+	if err, ok := args[len(args)-1].(error); !ok || !broken(err) {
+		l.c.watchErrors.Add(1)
 	}
-	l.c.watchErrors.Add(1)
 	l.c.rearm()
 }

@@ -247,7 +247,7 @@ func (c *Client) rearm() {
 	clear(c.armed)
 	told := c.listeners()
 	c.mu.Unlock()
-	c.log.Warn("the server did not take the watches of the session; everything is read again")
+	c.log.Warn("watches of the session may be gone; everything is read again")
 	for _, l := range told {
 		l.rearm()
 	}

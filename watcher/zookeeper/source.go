@@ -254,7 +254,9 @@ func (w *worker) read(ctx context.Context) {
 		return
 	}
 	w.failures = 0
-	w.auditAt = time.Now().Add(w.auditPause())
+	if t.list || t.fresh { // data alone proves nothing of the list
+		w.auditAt = time.Now().Add(w.auditPause())
+	}
 	w.last, w.ever, w.dark = found.Snapshot, true, ""
 	if found.Truth == watcher.Unknown {
 		w.dark = found.Reason
