@@ -62,7 +62,7 @@ tf() {
 	step "$limit" "$hint" "$terraform" "-chdir=$work" "$@"
 }
 
-step 600 "bin/zkboot lab list, and the last lines above; the first run makes a base tree of 300 MB with debootstrap" \
+step 600 "bin/zkboot lab list, and the last lines above; the first run makes a base tree of 400 MB with debootstrap" \
 	$root bin/zkboot lab up --name demo --zookeeper 3 --apps 2 --dir "$lab"
 tf 60 "dist/mirror must hold the provider: make mirror" init -input=false -no-color
 tf 300 "bin/zkboot plan -f $spec" plan -input=false -no-color
