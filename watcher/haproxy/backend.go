@@ -36,9 +36,7 @@ type backend struct {
 	stuck      string
 	stuckTried bool
 
-	text      []byte // section of the file, nil when it has to be made
-	textSlots int
-	textFor   bool
+	sections [2]section // of the file: as it is, and for a reload; no text when it has to be made
 }
 
 // change is one server that has to become another.

@@ -32,7 +32,6 @@ type fake struct {
 	version  string
 	shape    string
 	backends map[string][]*fakeServer
-	stopping bool // the connections that are open belong to an old worker
 	conns    map[net.Conn]int
 	changes  []string // every command that changes something
 	reloads  int

@@ -32,8 +32,8 @@ const (
 type fileState struct {
 	primed  bool
 	next    time.Time // no write before
-	key     string    // shapeKey of what was last meant to be written
-	checked string    // shapeKey that `haproxy -c` accepted, or that HAProxy runs
+	checked string    // shapeKey that `haproxy -c` accepted
+	runs    string    // shapeKey of what HAProxy runs, empty when that is not known
 	trouble string    // of the last write, so that it is reported once
 }
 
@@ -47,6 +47,11 @@ func (s *Sink) prime() {
 		return
 	}
 	s.file.primed = true
+	// What a crash left behind: renameio's names, in a directory that is ours.
+	leftovers, _ := filepath.Glob(filepath.Join(filepath.Dir(s.o.Config.File), "."+filepath.Base(s.o.Config.File)+"*"))
+	for _, f := range leftovers {
+		_ = os.Remove(f) // it is in nobody's way
+	}
 	b, err := os.ReadFile(s.o.Config.File)
 	if err != nil {
 		return // there is none yet, or the write to come says why it cannot be read
@@ -69,7 +74,7 @@ func (s *Sink) wantedFile(reload bool) (render func() []byte, key string) {
 	doc, sections := s.doc, map[string][]byte{}
 	for _, name := range doc.backends() {
 		if b := s.backend(name); b != nil {
-			sections[name], _ = b.section(s.o.Config.SlotsMin, reload)
+			sections[name] = b.section(s.o.Config.SlotsMin, reload).text
 		}
 	}
 	return func() []byte { return doc.render(func(name string) []byte { return sections[name] }) }, s.key(reload)
@@ -82,8 +87,7 @@ func (s *Sink) key(reload bool) string {
 		if b == nil {
 			return 0
 		}
-		_, n := b.section(s.o.Config.SlotsMin, reload)
-		return n
+		return b.section(s.o.Config.SlotsMin, reload).slots
 	})
 }
 
@@ -99,10 +103,9 @@ func (s *Sink) flush(ctx context.Context, reload bool, out *watcher.Outcome) boo
 		return !dirty
 	}
 	render, key := s.wantedFile(reload)
-	s.file.key = key
 	why, refused := s.reloads.refused[key]
 	s.dirty = false // a change from here on sets it again
-	running, checked := s.running(), key == s.file.checked
+	running, checked := s.running(), key == s.file.checked || key == s.file.runs
 	s.mu.Unlock()
 
 	text := render()

@@ -147,18 +147,28 @@ func (b *backend) folds() bool {
 	return n > max(8, (len(b.servers)-n)/2) && len(b.targets()) > len(b.servers)-n
 }
 
-// section returns the slots of the file for this backend, and how many they are. It is
-// kept until something changes: all sections of ten thousand servers take milliseconds.
-func (b *backend) section(spare int, reload bool) ([]byte, int) {
-	if b.text == nil || b.textFor != reload {
-		lines := b.layout(b.slotCount(spare, reload))
-		b.text, b.textSlots, b.textFor = renderSlots(lines), len(lines), reload
-	}
-	return b.text, b.textSlots
+// section is a backend's slots as they stand in the file.
+type section struct {
+	text  []byte
+	slots int
 }
 
-// touch says that the section may be another one now.
-func (b *backend) touch() { b.text = nil }
+// section returns the slots of the file for this backend. It is kept until something
+// changes: all sections of ten thousand servers take milliseconds.
+func (b *backend) section(spare int, reload bool) section {
+	kept := &b.sections[0]
+	if reload {
+		kept = &b.sections[1]
+	}
+	if kept.text == nil {
+		lines := b.layout(b.slotCount(spare, reload))
+		*kept = section{text: renderSlots(lines), slots: len(lines)}
+	}
+	return *kept
+}
+
+// touch says that the sections may be others now.
+func (b *backend) touch() { b.sections = [2]section{} }
 
 // shapeKey names a file by everything but addresses and weights: what `haproxy -c` and a
 // load depend on.

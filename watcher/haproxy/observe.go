@@ -3,6 +3,7 @@ package haproxy
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -206,8 +207,13 @@ func (s *Sink) backend(name string) *backend {
 	return s.backends[i]
 }
 
+// warn logs what Run goes on after, once as long as it stays the same.
 func (s *Sink) warn(err error) {
-	if err != nil {
-		s.o.Log.Warn("haproxy", "error", err)
+	if err == nil || errors.Is(err, errLater) {
+		return
+	}
+	text := err.Error()
+	if last := s.warned.Swap(&text); last == nil || *last != text {
+		s.o.Log.Warn("haproxy", "error", text)
 	}
 }

@@ -106,6 +106,25 @@ func TestASocketThatHangsForEverIsNotReloadedForEver(t *testing.T) {
 	})
 }
 
+func TestAHAProxyThatIsTooOldIsLeftAlone(t *testing.T) {
+	r := newRig(t, one("inventory"))
+	r.tick(t)
+	r.fake.version = "2.4.22"
+	r.fake.start()
+	for range 5 {
+		r.retryAt = time.Time{}
+		r.tick(t)
+	}
+	out, err := r.Apply(t.Context(), []watcher.Set{{Service: "inventory", Instances: some(0, 2)}})
+	if !out.Pending || len(r.fake.sent()) > 0 || r.fake.reloads > 0 {
+		t.Errorf("outcome %+v, %v; %d reloads", out, err, r.fake.reloads)
+	}
+	r.retryAt = time.Time{}
+	if _, err := r.Apply(t.Context(), []watcher.Set{{Service: "inventory", Instances: some(0, 3)}}); err == nil || !strings.Contains(err.Error(), "2.4.22 is too old: 2.6.0 or later is needed") {
+		t.Errorf("the error is %v, want one that names both versions", err)
+	}
+}
+
 // Scenario 26.
 func TestWhatOthersChangeIsRepairedOrReported(t *testing.T) {
 	tests := []struct {

@@ -29,7 +29,7 @@ type reloadState struct {
 	began    time.Time // when Run began
 	last     time.Time // of the last attempt
 	failures int       // in a row
-	ours     bool      // the next new worker is of our own reload
+	pid      int       // of the worker that our own last reload brought
 	hung     bool      // one was tried because nobody answered
 	// refused are files by shapeKey, each with the reason. ignored says that HAProxy does not
 	// read our file at all.
@@ -38,7 +38,7 @@ type reloadState struct {
 }
 
 // forget allows everything again: somebody else reloaded HAProxy, so the world has changed.
-func (r *reloadState) forget() { *r = reloadState{began: r.began, last: r.last} }
+func (r *reloadState) forget() { *r = reloadState{began: r.began, last: r.last, pid: r.pid} }
 
 // reloadWhy says what only a reload can bring, or nothing. The caller holds the lock.
 func (s *Sink) reloadWhy() string {
@@ -73,7 +73,7 @@ func (s *Sink) due() (string, bool) {
 	if why == "" {
 		return "", false
 	}
-	if s.reloads.refused[s.key(true)] != "" || s.reloads.ignored || s.file.trouble != "" && time.Now().Before(s.file.next) {
+	if s.reloads.ignored || s.reloads.refused[s.key(true)] != "" || s.file.trouble != "" && time.Now().Before(s.file.next) {
 		return why, false
 	}
 	early := time.Since(s.reloads.began) < awaitSets && slices.ContainsFunc(s.backends, func(b *backend) bool { return !b.known && !b.orphan() })
@@ -101,11 +101,16 @@ func (s *Sink) reload(ctx context.Context, why string, out *watcher.Outcome) {
 		s.thaw(ctx, out)
 		return
 	}
-	began := time.Now()
+	began, pid := time.Now(), 0
 	if err == nil {
-		_, err = s.master.reload(ctx)
+		pid, err = s.master.reload(ctx)
 	}
 	s.mu.Lock()
+	if err != nil && ctx.Err() != nil { // zkwatch ends: the master goes on, and the next one looks
+		s.frozen = false
+		s.mu.Unlock()
+		return
+	}
 	s.reloads.last = time.Now()
 	if err != nil {
 		s.failed(err, out)
@@ -113,7 +118,7 @@ func (s *Sink) reload(ctx context.Context, why string, out *watcher.Outcome) {
 		s.counts.Reloads++
 		s.counts.LastReload, s.counts.ReloadWhy = s.reloads.last, why
 		out.Actions = append(out.Actions, watcher.Action{Kind: "reload", Text: "new worker after " + time.Since(began).Round(time.Millisecond).String(), Why: why})
-		s.reloads.failures, s.reloads.ours = 0, true
+		s.reloads.failures, s.reloads.pid = 0, pid
 		for _, b := range s.backends {
 			b.stuckTried = b.stuckTried || b.stuck != ""
 		}
@@ -121,6 +126,10 @@ func (s *Sink) reload(ctx context.Context, why string, out *watcher.Outcome) {
 	}
 	s.mu.Unlock()
 	s.thaw(ctx, out)
+	if err == nil {
+		s.confirm(out)
+	}
+	s.flush(ctx, false, out) // after a failure the old file again, before anybody restarts HAProxy
 }
 
 // thaw lets commands through again, and first those for what changed meanwhile.
@@ -132,16 +141,20 @@ func (s *Sink) thaw(ctx context.Context, out *watcher.Outcome) {
 	if err := s.sync(ctx, s.backends, purpose{kind: "command"}, out); err != nil {
 		s.o.Log.Warn("haproxy: after a reload", "error", err)
 	}
-	if !s.reloads.ours {
-		return
-	}
-	s.reloads.ours, s.reloads.hung = false, hung && s.rt == nil
-	if s.rt != nil && s.rt.shape == s.wanted.shape {
-		s.counts.Refused = ""
-	}
-	if s.rt != nil && s.rt.shape != s.doc.shape {
+	s.reloads.hung = hung && s.rt == nil
+}
+
+// confirm looks whether the worker of our own reload has what it was to load.
+func (s *Sink) confirm(out *watcher.Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.rt == nil || s.rt.info.pid != s.reloads.pid: // gone again; the next worker is looked at as any other
+	case s.rt.shape != s.doc.shape:
 		s.reloads.ignored = true
 		s.refuse(fmt.Sprintf("haproxy does not load %s: its command line must name it with -f", s.o.Config.File), out)
+	case s.rt.shape == s.wanted.shape:
+		s.counts.Refused = ""
 	}
 }
 
@@ -168,8 +181,11 @@ func (s *Sink) refuse(why string, out *watcher.Outcome) {
 	if s.reloads.refused == nil {
 		s.reloads.refused = map[string]string{}
 	}
-	s.reloads.refused[s.key(true)] = why
-	s.reloads.refused[s.file.key] = why
+	for _, key := range []string{s.key(false), s.key(true)} {
+		if key != s.file.runs {
+			s.reloads.refused[key] = why
+		}
+	}
 	s.counts.Refused = why
 	out.Actions = append(out.Actions, watcher.Action{Kind: "refused", Text: "reload", Why: why})
 	s.dirty = true
@@ -190,8 +206,9 @@ func (s *Sink) refuse(why string, out *watcher.Outcome) {
 // runs need not be checked. The caller holds the lock.
 func (s *Sink) findLoaded() {
 	defer func() {
+		s.file.runs = ""
 		if s.loaded != nil {
-			s.file.checked = shapeKey(*s.loaded, func(name string) int {
+			s.file.runs = shapeKey(*s.loaded, func(name string) int {
 				b := s.backend(name)
 				if b == nil {
 					return 0
@@ -249,7 +266,7 @@ func (d document) binds() []string {
 func bindable(ctx context.Context, addrs []string) error {
 	var errs []error
 	for _, a := range addrs {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", strings.TrimPrefix(a, "*"))
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", strings.Replace(a, "*", "0.0.0.0", 1))
 		if err == nil {
 			l.Close()
 			continue

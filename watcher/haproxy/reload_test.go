@@ -188,6 +188,16 @@ func TestAPortThatIsTakenIsSeenBeforeHAProxyPausesForIt(t *testing.T) {
 	if r.fake.reloads != 0 {
 		t.Errorf("HAProxy was reloaded %d times, want not at all", r.fake.reloads)
 	}
+	// Others reload, so it is tried again, before the file was due: what runs is still followed.
+	r.fake.reload()
+	r.file.next = time.Now().Add(time.Minute)
+	r.reloads.last = time.Time{}
+	r.tick(t)
+	r.apply(t, "inventory", at(1), at(2))
+	r.tick(t)
+	if got := read(t, r.o.Config.File); !strings.Contains(got, "10.0.0.3:80") || strings.Contains(got, "zkwatch-b") {
+		t.Errorf("the file does not follow what runs:\n%s", got)
+	}
 }
 
 func TestACrashBetweenWriteAndReloadIsMadeGood(t *testing.T) {

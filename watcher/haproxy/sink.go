@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/zkboot/zkboot/watcher"
@@ -27,6 +28,7 @@ type Sink struct {
 	check  func(ctx context.Context, files []string) error
 	master master
 	wake   chan struct{} // there is something for Run to do now
+	warned atomic.Pointer[string]
 
 	mu lock
 	// wanted is the structure of the options. doc is the one that the file gets: wanted, or

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -81,14 +82,22 @@ func running(err error) error {
 	return err
 }
 
+// errLater is the error of the time between two attempts to connect.
+var errLater = errors.New("haproxy: the runtime API did not answer as it must a moment ago; it is tried again soon")
+
 // connect opens the runtime API and takes over what HAProxy has.
 func (s *Sink) connect(ctx context.Context, out *watcher.Outcome) error {
-	if wait := time.Until(s.retryAt); wait > 0 {
-		return fmt.Errorf("haproxy: the runtime API did not answer as it must; next attempt in %s", wait.Round(time.Millisecond))
+	if time.Now().Before(s.retryAt) {
+		return errLater
 	}
 	rt, err := dialRuntime(ctx, s.dial, s.o.Config.Socket)
 	var text string
-	if err == nil {
+	switch {
+	case err != nil:
+	case rt.info.stopping: // its successor is about to take the socket over
+		rt.close()
+		err = syscall.ECONNREFUSED
+	default:
 		if text, err = rt.text(ctx, "show servers state"); err == nil {
 			err = s.load(rt.info.pid, text)
 		}
@@ -97,13 +106,17 @@ func (s *Sink) connect(ctx context.Context, out *watcher.Outcome) error {
 		}
 	}
 	if err != nil {
-		if running(err) != nil {
+		var wrong *answerError
+		silent := errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.EAGAIN) // or nobody takes connections
+		if ctx.Err() == nil && (silent || errors.As(err, &wrong)) {
 			s.hangs++
+		}
+		if running(err) != nil {
 			s.retryAt = time.Now().Add(retryAfter)
 		}
 		return fmt.Errorf("haproxy: %w", err)
 	}
-	s.rt, s.hangs, s.goneSince = rt, 0, time.Time{}
+	s.rt, s.hangs, s.reloads.hung, s.goneSince = rt, 0, false, time.Time{}
 	if s.counts.Pid != rt.info.pid {
 		err = s.newWorker(ctx, out)
 	}
@@ -356,7 +369,7 @@ func (s *Sink) newWorker(ctx context.Context, out *watcher.Outcome) error {
 	s.counts.Version = s.rt.info.version.String()
 	s.dirty = true
 	s.findLoaded()
-	if !s.reloads.ours {
+	if s.reloads.pid != s.counts.Pid {
 		s.reloads.forget()
 		s.doc = s.wanted
 		s.counts.Refused = ""
