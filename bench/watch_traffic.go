@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -203,7 +204,7 @@ func paceOne(ctx context.Context, addr string, due time.Time, step, length time.
 		if err != nil {
 			return err
 		}
-		_, err = reader.Discard(int(res.ContentLength))
+		_, err = io.Copy(io.Discard, res.Body)
 		if err = errors.Join(err, res.Body.Close(), ctx.Err()); err != nil {
 			return err
 		}
