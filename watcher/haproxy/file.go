@@ -158,7 +158,11 @@ func (s *Sink) wrote(err error, out *watcher.Outcome) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
-		s.file.next, s.file.trouble = time.Now().Add(writeEvery), ""
+		s.file.next, s.file.trouble = time.Time{}, ""
+		// A file without instances is the worst to be reloaded from: the first ones do not wait.
+		if slices.ContainsFunc(s.backends, func(b *backend) bool { return b.known }) {
+			s.file.next = time.Now().Add(writeEvery)
+		}
 		return true
 	}
 	s.dirty, s.file.next = true, time.Now().Add(writeRetry)

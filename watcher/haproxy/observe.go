@@ -22,14 +22,22 @@ const settleAtOnce = 20
 // and which slots are free again. It asks on connections of its own and holds no lock
 // meanwhile, so that a long answer delays no change.
 func (s *Sink) look(ctx context.Context, out *watcher.Outcome) {
-	text, err := ask(ctx, s.dial, s.o.Config.Socket, "show info;show stat -1 2 -1", opTimeout)
+	s.mu.Lock()
+	whole := s.looks%max(1, len(s.backends)/statsAtOnce) == 0 || s.rt == nil
+	s.looks++
+	s.mu.Unlock()
+	question := "show info"
+	if whole {
+		question += ";show stat -1 2 -1"
+	}
+	text, err := ask(ctx, s.dial, s.o.Config.Socket, question, opTimeout)
 	head, stat, _ := strings.Cut(text, "\n\n")
 	var seen info
 	var active map[string]int
 	if err == nil {
 		seen, err = parseInfo(head)
 	}
-	if err == nil {
+	if err == nil && whole {
 		active, err = parseActive(stat)
 	}
 	if err != nil {

@@ -10,6 +10,9 @@ import (
 
 const (
 	lookEvery = time.Second
+	// statsAtOnce is how many backends are looked at each second; of more, each one is looked at
+	// less often: HAProxy stands still while it writes their statistics (7.5 ms for 500 on 2.6).
+	statsAtOnce = 100
 	// lookForHAProxy is how often a HAProxy that is not there is looked for.
 	lookForHAProxy = 200 * time.Millisecond
 )
@@ -43,7 +46,7 @@ func (s *Sink) Run(ctx context.Context, report func(watcher.Outcome)) error {
 		select {
 		case <-ctx.Done():
 		case <-s.wake:
-		case <-time.After(s.pace()):
+		case <-time.After(s.rest()):
 		}
 	}
 	s.mu.Lock()
@@ -59,6 +62,18 @@ func (s *Sink) pace() time.Duration {
 		return lookForHAProxy
 	}
 	return lookEvery
+}
+
+// rest is how long Run waits for something to do: until the next look, or until a file that
+// had to wait may be written.
+func (s *Sink) rest() time.Duration {
+	pace := s.pace()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dirty {
+		return min(pace, max(time.Until(s.file.next), time.Millisecond))
+	}
+	return pace
 }
 
 // thinOut bounds the workers that were replaced and live on for long connections: of those

@@ -42,6 +42,7 @@ type Sink struct {
 	goneSince   time.Time  // since when there is no HAProxy
 	frozen      bool       // a reload is on its way
 	dirty       bool       // the file may be other than wanted
+	looks       int        // how often HAProxy was looked at
 	file        fileState
 	reloads     reloadState
 	counts      counts

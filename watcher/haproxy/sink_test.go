@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -154,5 +155,22 @@ func TestAnInstanceThatHAProxyCannotReachIsRefusedAlone(t *testing.T) {
 	}
 	if out := r.apply(t, "inventory", at(1), heavy(odd, 3)); len(out.Actions) > 0 {
 		t.Errorf("the same refusal is reported again: %+v", out)
+	}
+}
+
+// Somebody may reload HAProxy in the second after the first start: a file without instances
+// would answer everything with 503.
+func TestTheFirstInstancesAreInTheFileAtOnce(t *testing.T) {
+	r := newRig(t, one("inventory"))
+	var out watcher.Outcome
+	r.flush(t.Context(), false, &out) // what a host has that knows nothing yet
+	r.apply(t, "inventory", some(1, 3)...)
+	r.flush(t.Context(), false, &out)
+	b, err := os.ReadFile(r.o.Config.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(b), "10.0.0.2:80") {
+		t.Errorf("the instances are not in the file:\n%s", b)
 	}
 }
