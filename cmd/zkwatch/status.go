@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -150,7 +151,7 @@ func writeServices(w io.Writer, s watcher.Status, now time.Time) error {
 	t := newTable(w, "SERVICE", "STATE", "INSTANCES", "READ", "APPLIED", "REVISION", "ROUTES", "NOTE")
 	for _, one := range s.Services {
 		t.row(one.Service, one.Word(), fmt.Sprint(len(one.Instances)), ago(now, one.Read), ago(now, one.Applied),
-			fmt.Sprint(one.Revision), strings.Join(routes[one.Service], " "), note(one, now))
+			strconv.FormatInt(one.Revision, 16), strings.Join(routes[one.Service], " "), note(one, now))
 	}
 	return t.w.Flush()
 }
