@@ -32,7 +32,7 @@ demo: deps mirror ## five throw-away hosts, `terraform apply` of examples/lab, a
 demo-down: ## take the demo away again
 	./scripts/demo.sh down
 
-test: ## everything: unit, conventions, generated files, real hosts, Terraform (root, apt; about 20 minutes)
+test: ## everything: unit, conventions, generated files, real hosts, Terraform (root, apt; about 30 minutes)
 	@./scripts/test.sh
 
 unit: ## unit tests with the race detector; no root, no network
