@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -77,6 +79,14 @@ func (b *bench) loads(ctx context.Context) ([]figure, error) {
 		watchertest.StartTraffic(watchertest.Load{Addr: tcp, Clients: 2}),
 	}
 	began := time.Now()
+	// The file may be a second behind what HAProxy was told (haproxy.Sink), and this reloads by
+	// another's hand: not before the first instances are in it.
+	if err := await(ctx, 10*time.Second, func() bool {
+		text, err := os.ReadFile(h.config.HAProxy.File)
+		return err == nil && bytes.Contains(text, []byte(trafficAddr(1)))
+	}); err != nil {
+		return nil, fmt.Errorf("the file for HAProxy has no instances: %w", err)
+	}
 	if err := s.upset(ctx, h, changes, reloads); err != nil {
 		return nil, err
 	}
