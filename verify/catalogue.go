@@ -28,7 +28,7 @@ var catalogue = [...]CheckInfo{
 	{"host.reachable", "the host answers SSH and lets us become root", "", false, sourceJudgement, "check address, port, key and firewall"},
 	{"host.privilege", "facts were read as root", "", false, sourceJudgement, "connect as root or as a user with sudo"},
 	{"host.virtualization", "a real kernel, not a container or emulation", "", false, "systemd-detect-virt(1); Virtuozzo user_beancounters", "use a KVM (or other full) virtual machine, or bare metal; profile lab is for trying out only"},
-	{"host.os", "Debian or Ubuntu on amd64 or arm64, Linux 4.18 or later", "", false, "Linux 4.18 as floor of RHEL 8; Debian 12 and Ubuntu 22.04 or later are tried", "use Debian 12 or later, or Ubuntu 22.04 or later"},
+	{"host.os", "Debian or Ubuntu on amd64 or arm64, Linux 4.18 or later", "", false, "Linux 4.18 as floor of RHEL 8; Debian 12 is what the tests run", "use Debian 12 or later, or Ubuntu 22.04 or later"},
 	{"host.systemd", "systemd is in charge", "", true, "ProtectSystem=strict came with 232, ProtectClock with 245 (systemd NEWS)", "use a distribution that boots with systemd"},
 	{"host.cloud_init", "first boot has ended", "", false, "https://cloudinit.readthedocs.io/en/latest/explanation/failure_states.html", "cloud-init status --long says what it does; apply waits for it"},
 	{"host.package_lock", "no other program installs packages", "", false, "dpkg(1), lock-frontend", "wait until it has ended; apply waits for it"},
