@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -431,11 +432,15 @@ func TestAWatchMayFireBeforeItsAnswerIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTree(t, Options{})
 		tr.put("/shop/10.0.0.1:80", "", 7)
-		var n atomic.Int64
+		var mu sync.Mutex // requests end side by side; the k-th change is one step
+		k := 0
 		hook(tr, &tr.then, func(op, p string) {
-			if (op == "childrenW" || op == "getW") && n.Add(1) <= 6 {
-				tr.put(fmt.Sprintf("/shop/10.0.1.%d:80", n.Load()), "", 7)
-				tr.set("/shop/10.0.0.1:80", fmt.Sprintf(`{"weight":%d}`, n.Load()+1))
+			mu.Lock()
+			defer mu.Unlock()
+			if (op == "childrenW" || op == "getW") && k < 6 {
+				k++
+				tr.put(fmt.Sprintf("/shop/10.0.1.%d:80", k), "", 7)
+				tr.set("/shop/10.0.0.1:80", fmt.Sprintf(`{"weight":%d}`, k+1))
 			}
 		})
 		h := run(t, tr, config.Plain)
