@@ -1,9 +1,12 @@
 package watcher
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -19,12 +22,13 @@ import (
 
 // Store keeps the sets that are served in one file, so that a start without a registry
 // serves what was served before. Empty sets are not kept: nothing would be served from them.
+// In memory it has no more than the sets that it was given, shared with whoever gave them, and
+// nothing of their text.
 type Store struct {
 	file string
 
 	mu     sync.Mutex
 	sets   map[string]stored
-	text   map[string]json.RawMessage // of each of sets; written as they are
 	dirty  bool
 	aged   bool   // something was read again and is the same
 	notice string // what was wrong with the file that was found
@@ -43,8 +47,8 @@ type stored struct {
 const storeFormat = 1
 
 type storeFile struct {
-	Format   int                        `json:"format"`
-	Services map[string]json.RawMessage `json:"services"`
+	Format   int               `json:"format"`
+	Services map[string]stored `json:"services"`
 }
 
 // OpenStore reads what is stored in a directory, which it makes if need be. A file that
@@ -70,13 +74,12 @@ func OpenStore(dir string) (*Store, error) {
 			s.notice += fmt.Sprintf(" (setting it aside: %v)", err)
 		}
 		clear(s.sets)
-		clear(s.text)
 	}
 	return s, nil
 }
 
 func newStore(file string) *Store {
-	return &Store{file: file, sets: map[string]stored{}, text: map[string]json.RawMessage{}}
+	return &Store{file: file, sets: map[string]stored{}}
 }
 
 // dir is where it keeps its file.
@@ -102,14 +105,11 @@ func (s *Store) parse(b []byte) error {
 		return fmt.Errorf("its format is %d, and this zkwatch reads %d", f.Format, storeFormat)
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Services)) {
-		var one stored
-		if err := json.Unmarshal(f.Services[name], &one); err != nil {
-			return fmt.Errorf("service %q: %w", name, err)
-		}
+		one := f.Services[name]
 		if err := one.check(); err != nil {
 			return fmt.Errorf("service %q: %w", name, err)
 		}
-		s.sets[name], s.text[name] = one, f.Services[name]
+		s.sets[name] = one
 	}
 	return nil
 }
@@ -158,7 +158,6 @@ func (s *Store) put(name string, one stored) bool {
 	}
 	s.sets[name] = one
 	s.dirty, s.aged = s.dirty || !same, true
-	delete(s.text, name)
 	return s.dirty
 }
 
@@ -176,7 +175,6 @@ func (s *Store) keep(names []string) {
 func (s *Store) forget(name string) {
 	if _, ok := s.sets[name]; ok {
 		delete(s.sets, name)
-		delete(s.text, name)
 		s.dirty = true
 	}
 }
@@ -189,13 +187,14 @@ func (s *Store) close() error {
 	return s.flush()
 }
 
-// flush writes the file, whole and at once, when anything was stored since the last time.
+// flush writes the file, whole and at once, when anything was stored since the last time. What
+// is stored meanwhile is written the next time at the latest.
 func (s *Store) flush() error {
-	b, err := s.take()
-	if err != nil || b == nil {
-		return err
+	names := s.take()
+	if names == nil {
+		return nil
 	}
-	if err := renameio.WriteFile(s.file, b, 0o640, renameio.WithTempDir(s.dir())); err != nil {
+	if err := s.write(names); err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.dirty = true
@@ -204,32 +203,67 @@ func (s *Store) flush() error {
 	return nil
 }
 
-// take returns the text of the file, or nil when there is nothing to write. Only the sets
-// that changed are encoded anew: of 10,000 instances that is most of the time it takes.
-func (s *Store) take() ([]byte, error) {
+// take returns the services to be written, sorted, or nil when there is nothing to write.
+func (s *Store) take() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.dirty {
-		return nil, nil
+		return nil
 	}
-	out := fmt.Appendf(nil, "{\"format\":%d,\"services\":{", storeFormat)
-	for n, name := range slices.Sorted(maps.Keys(s.sets)) {
-		if s.text[name] == nil {
-			b, err := json.Marshal(s.sets[name])
-			if err != nil {
-				return nil, fmt.Errorf("service %q: %w", name, err)
-			}
-			s.text[name] = b
+	s.dirty, s.aged = false, false
+	return append([]string{}, slices.Sorted(maps.Keys(s.sets))...) // not nil: that all are gone is worth a write
+}
+
+func (s *Store) write(names []string) error {
+	f, err := renameio.NewPendingFile(s.file, renameio.WithTempDir(s.dir()), renameio.WithPermissions(0o640), renameio.WithExistingPermissions())
+	if err != nil {
+		return err
+	}
+	defer f.Cleanup()
+	w := bufio.NewWriterSize(f, 64<<10)
+	if err := s.encode(w, names); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return f.CloseAtomicallyReplace()
+}
+
+// encode writes the text of the file, a service at a time: of 10,000 instances it is 1.3 MB,
+// which nobody needs in one piece. The loop can store on in between, as nothing is locked
+// while a service is encoded.
+func (s *Store) encode(w io.Writer, names []string) error {
+	if _, err := fmt.Fprintf(w, "{\"format\":%d,\"services\":{", storeFormat); err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	between := "\n"
+	for _, name := range names {
+		s.mu.Lock()
+		one, ok := s.sets[name]
+		s.mu.Unlock()
+		if !ok {
+			continue // it was forgotten meanwhile, and the file is written again for that
 		}
 		key, err := json.Marshal(name)
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("service %q: %w", name, err)
 		}
-		if n > 0 {
-			out = append(out, ',')
+		text.Reset()
+		text.WriteString(between)
+		text.Write(key)
+		text.WriteByte(':')
+		if err := encoder.Encode(one); err != nil {
+			return fmt.Errorf("service %q: %w", name, err)
 		}
-		out = append(append(append(append(out, '\n'), key...), ':'), s.text[name]...)
+		text.Truncate(text.Len() - 1) // Encode ends with a newline
+		if _, err := w.Write(text.Bytes()); err != nil {
+			return err
+		}
+		between = ",\n"
 	}
-	s.dirty, s.aged = false, false
-	return append(out, "\n}}\n"...), nil
+	_, err := io.WriteString(w, "\n}}\n")
+	return err
 }

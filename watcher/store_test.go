@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -135,6 +136,55 @@ func TestABrokenStoreIsSetAside(t *testing.T) {
 	}
 }
 
+// A hookWriter calls a function once, when the first is written.
+type hookWriter struct {
+	bytes.Buffer
+	hook func()
+}
+
+func (w *hookWriter) Write(p []byte) (int, error) {
+	if w.hook != nil {
+		w.hook()
+		w.hook = nil
+	}
+	return w.Buffer.Write(p)
+}
+
+// The store is not locked while it is written, so that the loop never waits for a disk.
+func TestWhatIsStoredDuringAWriteIsWrittenTheNextTime(t *testing.T) {
+	old, latest := stored{Service: apiService, Revision: 1, Instances: set("a")}, stored{Service: apiService, Revision: 2, Instances: set("b")}
+	for _, tt := range []struct {
+		name string
+		hook func(s *Store)
+		want map[string]stored // after both
+	}{
+		{"changed", func(s *Store) { s.put("api", latest) }, map[string]stored{"api": latest, "db": old}},
+		{"new", func(s *Store) { s.put("web", latest) }, map[string]stored{"api": old, "db": old, "web": latest}},
+		{"forgotten", func(s *Store) { s.keep([]string{"db"}) }, map[string]stored{"db": old}},
+		{"emptied", func(s *Store) { s.put("api", stored{Service: apiService}) }, map[string]stored{"db": old}},
+		{"all forgotten", func(s *Store) { s.keep(nil) }, map[string]stored{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := openStore(t, nil)
+			s.put("api", old)
+			s.put("db", old)
+			first := &hookWriter{hook: func() { tt.hook(s) }}
+			if err := s.encode(first, s.take()); err != nil {
+				t.Fatal(err)
+			}
+			if err := newStore("").parse(first.Bytes()); err != nil {
+				t.Errorf("what was written meanwhile cannot be read: %v\n%s", err, first.Bytes())
+			}
+			if err := s.flush(); err != nil {
+				t.Fatal(err)
+			}
+			if again := openStore(t, s); cmp.Diff(tt.want, again.sets) != "" {
+				t.Errorf("(-want +read):\n%s", cmp.Diff(tt.want, again.sets))
+			}
+		})
+	}
+}
+
 func TestWhatAKilledWriteLeftIsRemoved(t *testing.T) {
 	s := openStore(t, nil)
 	half := filepath.Join(s.dir(), ".sets.json123")
@@ -170,15 +220,16 @@ func FuzzStore(f *testing.F) {
 				t.Fatalf("%q is not to be written with another revision", name)
 			}
 		}
-		written, err := s.take()
-		if err != nil {
+		names := s.take()
+		if len(s.sets) == 0 && names == nil {
+			return
+		}
+		var written bytes.Buffer
+		if err := s.encode(&written, names); err != nil {
 			t.Fatal(err)
 		}
 		again := newStore("")
-		if len(s.sets) == 0 && written == nil {
-			return
-		}
-		if err := again.parse(written); err != nil || !cmp.Equal(s.sets, again.sets) {
+		if err := again.parse(written.Bytes()); err != nil || !cmp.Equal(s.sets, again.sets) {
 			t.Fatalf("%v (-put +read):\n%s", err, cmp.Diff(s.sets, again.sets))
 		}
 	})
