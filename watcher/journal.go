@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"fmt"
 	"sync"
 	"time"
 )
@@ -16,6 +17,26 @@ type Entry struct {
 	Error   string        `json:"error,omitempty"`
 }
 
+// Of the actions of an entry the first and the last are kept: one set of 10,000 instances takes
+// 30,000 commands, which nobody reads and which are 4 MB. What matters besides the commands,
+// such as a reload, comes last.
+const (
+	firstActions = 24
+	lastActions  = 8
+)
+
+// shorten copies the actions of an entry, so that it keeps no more than those.
+func shorten(all []Action) []Action {
+	between := len(all) - firstActions - lastActions
+	if between <= 0 {
+		return append([]Action(nil), all...)
+	}
+	out := make([]Action, 0, firstActions+1+lastActions)
+	out = append(out, all[:firstActions]...)
+	out = append(out, Action{Kind: "more", Text: fmt.Sprintf("%d actions between these are not kept", between), Service: all[0].Service})
+	return append(out, all[len(all)-lastActions:]...)
+}
+
 // Journal remembers the last entries, so that "why did it do that" has an answer. It may be
 // used by many goroutines.
 type Journal struct {
@@ -28,8 +49,10 @@ type Journal struct {
 // NewJournal returns a journal of the last size entries, at least one.
 func NewJournal(size int) *Journal { return &Journal{size: max(1, size)} }
 
-// Add appends an entry; the oldest one goes when there is no room.
+// Add appends an entry; the oldest one goes when there is no room. Of many actions the journal
+// keeps the first and the last, and says how many are left out.
 func (j *Journal) Add(e Entry) {
+	e.Actions = shorten(e.Actions)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if len(j.ring) < j.size {

@@ -48,7 +48,10 @@ type Rejection struct {
 	Reason string `json:"reason"`
 }
 
-// Snapshot is all that a source knows of one service. It is not changed after it was published.
+// Snapshot is all that a source knows of one service. It is not changed after it was published:
+// its Instances and their Labels are shared by source, discovery, store and sink. Who wants
+// others makes others. A source that finds what it published before publishes the same slice
+// again: then nothing is compared, and there is one of it.
 type Snapshot struct {
 	Service   string
 	Truth     Truth
@@ -74,7 +77,8 @@ type Source interface {
 	Run(ctx context.Context, services map[string]config.Service, publish func(Snapshot)) error
 }
 
-// Set is what a service shall be served with, after settle and guard.
+// Set is what a service shall be served with, after settle and guard. Its Instances are shared
+// as those of a Snapshot are: a sink may keep them, and must not change them.
 type Set struct {
 	Service   string
 	Revision  int64
@@ -84,7 +88,7 @@ type Set struct {
 
 // Action is one thing that a sink did to the proxy or its files, or a registrar in the registry.
 type Action struct {
-	Kind string `json:"kind"` // of a sink: "command", "write", "reload", "repair", "refused"; of a registrar: "announce", "drain", "withdraw"
+	Kind string `json:"kind"` // of a sink: "command", "write", "reload", "repair", "refused"; of a registrar: "announce", "drain", "withdraw"; of the journal: "more"
 	Text string `json:"text"` // the command, the file, the foreign change
 	Why  string `json:"why,omitempty"`
 	// Service is whose the action was, where it was one's alone.
