@@ -30,7 +30,7 @@ const reachFor = 10 * time.Second
 // stay behind when a run is killed: these vanish with their session whatever happens. They
 // are readable by everybody and writable by nobody; the right to delete is the root's.
 func canary(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error {
-	ctx, cancel := context.WithTimeout(ctx, patience(s))
+	bounded, cancel := context.WithTimeout(ctx, patience(s))
 	defer cancel()
 	ms := members(s)
 	sessions := make([]*session, len(ms))
@@ -46,18 +46,19 @@ func canary(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error {
 		if !ok {
 			return canaryError(m, "connect", bootstrap.ErrUnreachable)
 		}
-		if err := ctx.Err(); err != nil {
+		if err := bounded.Err(); err != nil {
 			return canaryError(m, "connect", err)
 		}
-		c, err := connect(ctx, m, host)
+		c, err := connect(bounded, m, host)
 		if err != nil {
 			return canaryError(m, "connect", err)
 		}
 		sessions[i] = c
 	}
-	return parallel(ctx, ms, func(ctx context.Context, i int, m member) error {
-		if err := sing(sessions, i); err != nil {
-			if cause := context.Cause(ctx); cause != nil && cutShort(err) {
+	return parallel(bounded, ms, func(ctx context.Context, i int, m member) error {
+		if err := sing(ctx, sessions, i); err != nil {
+			// Sessions hang on bounded: they may be closed before ctx, another child of it, is done.
+			if cause := context.Cause(bounded); cause != nil && cutShort(err) {
 				return fmt.Errorf("%s: %w", stepCanary, cause)
 			}
 			return err
@@ -66,37 +67,104 @@ func canary(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error {
 	})
 }
 
+// flight is one canary: it is written through one member and read on the others. To each
+// member it bears one lost connection, which is what an election or a busy host costs; the
+// library then connects again, for as long as reachFor, and goes on with the same session.
+type flight struct {
+	sessions []*session
+	lost     []bool // by session: its connection was lost during this flight
+	path     string
+	text     string
+}
+
 // sing writes one canary through member i and reads it on the others.
-func sing(sessions []*session, i int) error {
+func sing(ctx context.Context, sessions []*session, i int) error {
 	from := sessions[i]
 	token := make([]byte, 8)
 	if _, err := rand.Read(token); err != nil {
 		return fmt.Errorf("%s: %w", stepCanary, err)
 	}
 	text := hex.EncodeToString(token)
-	path := fmt.Sprintf("/zkboot-canary-%d-%s", from.id, text)
-	if _, err := from.conn.Create(path, []byte(text), zk.FlagEphemeral, zk.WorldACL(zk.PermRead)); err != nil {
-		return from.fails("write", err)
+	f := &flight{sessions: sessions, lost: make([]bool, len(sessions)), text: text,
+		path: fmt.Sprintf("/zkboot-canary-%d-%s", from.id, text)}
+	if err := f.step(ctx, i, "write", f.write); err != nil {
+		return err
 	}
-	for j, to := range sessions {
+	for j := range sessions {
 		if j == i {
 			continue
 		}
-		if _, err := to.conn.Sync(path); err != nil {
-			return to.fails("sync", err)
+		if err := f.step(ctx, j, "sync", f.sync); err != nil {
+			return err
 		}
-		data, _, err := to.conn.Get(path)
-		if err != nil {
-			return to.fails("read what was written through "+from.host, err)
-		}
-		if string(data) != text {
-			return to.fails("read what was written through "+from.host, fmt.Errorf("expected %q, found %q", text, data))
+		if err := f.step(ctx, j, "read what was written through "+from.host, f.read); err != nil {
+			return err
 		}
 	}
-	if err := from.conn.Delete(path, -1); err != nil {
-		return from.fails("delete", err)
+	return f.step(ctx, i, "delete", f.remove)
+}
+
+// step does one step with member j. When the connection is lost meanwhile, nobody knows
+// whether the member did it: it is done again, and the step is told so that it can look
+// what became of the first try. Any answer of the member, a refusal above all, is final.
+func (f *flight) step(ctx context.Context, j int, doing string, do func(s *session, again bool) error) error {
+	s := f.sessions[j]
+	err := do(s, false)
+	if errors.Is(err, zk.ErrConnectionClosed) && ctx.Err() == nil {
+		if !f.lost[j] {
+			f.lost[j] = true
+			err = do(s, true)
+		}
+		if errors.Is(err, zk.ErrConnectionClosed) {
+			err = fmt.Errorf("expected to lose the connection once at most, lost it twice: %w", err)
+		}
+	}
+	if err != nil {
+		return s.fails(doing, err)
 	}
 	return nil
+}
+
+// write creates the znode. Nobody else knows its name: one that is there at the second try
+// was made by the first, and is read to be sure.
+func (f *flight) write(s *session, again bool) error {
+	_, err := s.conn.Create(f.path, []byte(f.text), zk.FlagEphemeral, zk.WorldACL(zk.PermRead))
+	if again && errors.Is(err, zk.ErrNodeExists) {
+		return f.read(s, false)
+	}
+	return err
+}
+
+func (f *flight) sync(s *session, _ bool) error {
+	_, err := s.conn.Sync(f.path)
+	return err
+}
+
+// read wants the znode as it was written. What the sync before it promised was for its own
+// connection: over another one it is asked for again.
+func (f *flight) read(s *session, again bool) error {
+	if again {
+		if err := f.sync(s, true); err != nil {
+			return err
+		}
+	}
+	data, _, err := s.conn.Get(f.path)
+	if err != nil {
+		return err
+	}
+	if string(data) != f.text {
+		return fmt.Errorf("expected %q, found %q", f.text, data)
+	}
+	return nil
+}
+
+// remove deletes the znode. One that is gone at the second try was deleted by the first.
+func (f *flight) remove(s *session, again bool) error {
+	err := s.conn.Delete(f.path, -1)
+	if again && errors.Is(err, zk.ErrNoNode) {
+		return nil
+	}
+	return err
 }
 
 // cutShort reports whether an error may be the end of a session that was closed on purpose:
@@ -171,10 +239,21 @@ func (s *session) close() {
 }
 
 // boundConn puts a deadline on reads that have none: during its handshake the library
-// waits for an answer without one.
+// waits for an answer without one. And it calls a write that fails by the library's name
+// for a lost connection: the library hands such an error on as it is, while it names the
+// loss itself when reading fails (v1.0.4, sendData and loop in conn.go).
 type boundConn struct {
 	net.Conn
 	limit time.Duration
+}
+
+// Write implements net.Conn.
+func (c *boundConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", zk.ErrConnectionClosed, err)
+	}
+	return n, err
 }
 
 // SetReadDeadline implements net.Conn.
