@@ -41,7 +41,10 @@ func hangs(ctx context.Context) (net.Conn, error) {
 
 func refuses(context.Context) (net.Conn, error) { return nil, errors.New("connection refused") }
 
+// gone waits for the request that it makes fail: where the library finds none to fail, it
+// looks again only after a second, and which comes first is up to the scheduler.
 func gone(context.Context) (net.Conn, error) {
+	synctest.Wait()
 	return nil, fmt.Errorf("%w: the connection to the agent was lost", bootstrap.ErrUnreachable)
 }
 
