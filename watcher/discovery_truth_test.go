@@ -266,6 +266,33 @@ func TestSetsDifferInWhatTheProxyMustKnow(t *testing.T) {
 	}
 }
 
+// A source that reads again makes a new slice of what is the same. Whoever keeps the old one
+// keeps everything twice.
+func TestEqualSetsAreOneInMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "api")
+		r.d.Store = openStore(t, nil)
+		r.start()
+		defer r.stop()
+		for _, tt := range []struct{ name, served string }{{"first", "a b c"}, {"the same, read again", "a b c"}, {"another", "a c"}, {"that one, read again", "a c"}} {
+			shown := set(tt.served)
+			r.rev++
+			r.source.show(Snapshot{Service: "api", Truth: Known, Instances: shown, Revision: r.rev, Event: "children changed", At: time.Now()})
+			r.wait(time.Second)
+			r.d.mu.Lock()
+			s := r.d.services["api"]
+			kept, _ := r.d.Store.get("api", s.conf)
+			for at, have := range map[string][]Instance{"want": s.guard.want, "served": s.guard.served, "stable": s.guard.stable, "sent": s.out.sent, "the store": kept.Instances} {
+				if !oneSlice(have, shown) {
+					t.Errorf("%s: %s has a slice of its own, %q", tt.name, at, names(have))
+				}
+			}
+			r.d.mu.Unlock()
+		}
+		r.wantApplied("0s api=a b c", "2s api=a c")
+	})
+}
+
 func TestAnAuditThatFindsWhatNoEventToldIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, "api").start()
