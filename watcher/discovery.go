@@ -49,6 +49,7 @@ type ServiceStatus struct {
 	Applied   time.Time   `json:"applied,omitzero"`  // when the sink last took a set
 	Changes   int64       `json:"changes"`           // sets that the sink took
 	Missed    int64       `json:"missed"`            // changes that an audit found and no event told
+	Holds     int64       `json:"holds"`             // times that the guard began to hold a loss back
 }
 
 // ErrNothingHeld is what Accept returns when the guard holds nothing of a service.

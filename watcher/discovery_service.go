@@ -39,6 +39,7 @@ type service struct {
 	rule     string // what was made of it
 	rejected []Rejection
 	missed   int64
+	holds    int64 // that began
 
 	shown    int64     // the revision that was read last
 	believed int64     // the last one of which nothing was held back
@@ -194,6 +195,7 @@ func (s *service) guarded(now time.Time, work func(), rule string) {
 	}
 	switch {
 	case hold != nil && !was:
+		s.holds++
 		s.log.Warn("a loss is held", "service", s.name, "from", hold.From, "to", hold.To, "rule", hold.Rule, "until", hold.Until, "event", s.event)
 		s.note(Entry{At: now, Service: s.name, Event: s.event, Rule: s.rule + "; " + s.heldBack()})
 	case hold == nil && was:
@@ -270,7 +272,7 @@ func (s *service) served() {
 func (s *service) status(now time.Time) ServiceStatus {
 	return ServiceStatus{Service: s.name, Truth: s.truth, Reason: s.reason, Since: s.since, Read: s.read, Revision: s.out.applied,
 		Instances: s.guard.served, Rejected: s.rejected, Held: s.guard.hold(now), Pending: s.pending(),
-		Applied: s.out.at, Changes: s.out.changes, Missed: s.missed}
+		Applied: s.out.at, Changes: s.out.changes, Missed: s.missed, Holds: s.holds}
 }
 
 // notice is what other hosts are told.

@@ -55,6 +55,7 @@ func TestMetricsSayWhatTheStatusSays(t *testing.T) {
 		`zkwatch_service_truth{service="web",truth="unknown"}`:                       0,
 		`zkwatch_service_instances{service="web"}`:                                   2,
 		`zkwatch_service_held{service="web"}`:                                        0,
+		`zkwatch_service_holds_total{service="web"}`:                                 0,
 		`zkwatch_service_changes_total{service="web"}`:                               1,
 		`zkwatch_registration_announced{registration="web-1",service="web"}`:         1,
 		`zkwatch_registration_healthy{registration="web-1",service="web"}`:           1,
@@ -76,6 +77,34 @@ func TestMetricsSayWhatTheStatusSays(t *testing.T) {
 	}
 	if n := got[`zkwatch_registration_checks_total{registration="web-1",service="web"}`]; n < 1 {
 		t.Errorf("%v checks were counted", n)
+	}
+}
+
+// A hold that is over before anybody looks is still counted.
+func TestHoldsAreCountedAsTheyBegin(t *testing.T) {
+	s := newStage(t, nil)
+	s.start()
+	eventually(t, "the route to be served", func() bool { return s.proxy.serving("web") != "" })
+	for n, step := range []struct {
+		what  string
+		truth Truth
+		set   string
+		held  float64
+		holds float64
+	}{
+		{"everything is lost", Empty, "", 1, 1},
+		{"and seen so again", Empty, "", 1, 1},
+		{"it comes back", Known, "10.0.0.1 10.0.0.2", 0, 1},
+		{"and is lost once more", Empty, "", 1, 2},
+	} {
+		at := time.Now()
+		s.now.discovery.inbox.put(Snapshot{Service: "web", Truth: step.truth, Revision: int64(10 + n), Instances: set(step.set), At: at, Event: step.what})
+		eventually(t, step.what, func() bool { return s.Status("web").Services[0].Read.Equal(at) })
+		got := gathered(t, s.Watcher)
+		held, holds := got[`zkwatch_service_held{service="web"}`], got[`zkwatch_service_holds_total{service="web"}`]
+		if status := s.Status("web").Services[0].Holds; held != step.held || holds != step.holds || float64(status) != step.holds {
+			t.Errorf("%s: held is %v after %v holds, and the status has %d; want %v after %v", step.what, held, holds, status, step.held, step.holds)
+		}
 	}
 }
 
