@@ -23,9 +23,11 @@ type Registrations struct {
 	Log        *slog.Logger         // nil: nothing is logged
 	HostName   string               // announced with the instances, for people
 
-	reload  sync.Mutex // held over a Reload
-	scan    sync.Mutex // held over a reading of the spool and what it does
-	mu      sync.Mutex // guards what follows
+	reload  sync.Mutex     // held over a Reload, and over what Run starts
+	tending sync.WaitGroup // beat and watchSpool
+	tended  bool           // they run; guarded by reload
+	scan    sync.Mutex     // held over a reading of the spool and what it does
+	mu      sync.Mutex     // guards what follows
 	inner   context.Context
 	running map[string]*registration
 	boards  map[string]*boardReader
@@ -65,6 +67,27 @@ var ErrNoRegistration = errors.New("no such registration is configured on this h
 func (r *Registrations) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	if err := r.begin(inner); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	if r.settings().OnTerm == "drain" {
+		r.drainForTerm(inner)
+	}
+	cancel()
+	r.reload.Lock()
+	defer r.reload.Unlock()
+	r.tending.Wait()
+	for _, g := range r.all() {
+		<-g.stopped
+	}
+	return nil
+}
+
+// begin starts everything that the configuration has.
+func (r *Registrations) begin(ctx context.Context) error {
+	r.reload.Lock()
+	defer r.reload.Unlock()
 	specs, err := r.buildSpecs(r.Config, r.Registrars)
 	if err != nil {
 		return err
@@ -73,7 +96,7 @@ func (r *Registrations) Run(ctx context.Context) error {
 	if r.Log == nil {
 		r.Log = slog.New(slog.DiscardHandler)
 	}
-	r.inner, r.running, r.known = inner, map[string]*registration{}, map[string]bool{}
+	r.inner, r.running, r.known = ctx, map[string]*registration{}, map[string]bool{}
 	r.memory = marks{drain: map[string]mark{}, stopped: map[string]bool{}}
 	r.boards = readers(r.Board)
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
@@ -81,22 +104,9 @@ func (r *Registrations) Run(ctx context.Context) error {
 	}
 	r.mu.Unlock()
 	r.rescan() // before the first announcement, so that a restart keeps what was stopped or drained
+	r.tend()
 	for _, g := range r.all() {
-		g.start(inner)
-	}
-	var loops sync.WaitGroup
-	loops.Go(func() { r.beat(inner) })
-	loops.Go(func() { r.watchSpool(inner) })
-	<-ctx.Done()
-	if r.settings().OnTerm == "drain" {
-		r.drainForTerm(inner)
-	}
-	cancel()
-	loops.Wait()
-	r.reload.Lock()
-	defer r.reload.Unlock()
-	for _, g := range r.all() {
-		<-g.stopped
+		g.start(ctx)
 	}
 	return nil
 }
@@ -139,6 +149,7 @@ func (r *Registrations) Reload(ctx context.Context, cfg *config.Config, registra
 		}
 	}
 	r.rescan()
+	r.tend()
 	for _, g := range started {
 		g.start(r.inner)
 	}
@@ -216,6 +227,18 @@ func (r *Registrations) settings() config.Drain {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.Config.Drain
+}
+
+// tend begins what every registration needs, with the first one: a host that has none shall
+// not wake up eleven times a second for nothing. The caller holds the reload lock.
+func (r *Registrations) tend() {
+	if r.tended || len(r.all()) == 0 {
+		return
+	}
+	r.tended = true
+	r.lag.beat(time.Now()) // before the first check asks
+	r.tending.Go(func() { r.beat(r.inner) })
+	r.tending.Go(func() { r.watchSpool(r.inner) })
 }
 
 // beat is the heart of the lag meter.

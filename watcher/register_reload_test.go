@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -142,4 +143,32 @@ func openFiles(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(files)
+}
+
+// A host that only consumes does not wake up for registrations that it has not. With the first
+// one everything is there: the spool is watched, and time that is lost from then on is known.
+func TestWithoutRegistrationsNothingTicks(t *testing.T) {
+	inWorld(t, 0, func(t *testing.T, w *world) {
+		w.after(time.Hour)
+		if w.r.lag.due != (time.Time{}) {
+			t.Error("the lag meter beats, and nobody asks it")
+		}
+		some := newWorld(t, 1).cfg.Register["shop-1"]
+		if err := w.reload("shop-1", func(r *config.Registration) { *r = some }); err != nil {
+			t.Fatal(err)
+		}
+		w.after(5 * time.Second)
+		w.expect("the first registration", "announce shop-1")
+		if s := w.status("shop-1"); s.Ignored != 0 || !s.Healthy {
+			t.Errorf("status %+v, want it healthy and no check ignored", s)
+		}
+		if lost := w.r.lag.total(time.Now()); lost != 0 {
+			t.Errorf("%v were lost, though nothing was late: the hour before the first beat does not count", lost)
+		}
+		if err := os.WriteFile(filepath.Join(w.cfg.Drain.Spool, "shop-1"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		w.after(3 * time.Second)
+		w.expect("a mark by anybody", "drain shop-1")
+	})
 }
