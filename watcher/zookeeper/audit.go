@@ -2,20 +2,22 @@ package zookeeper
 
 import (
 	"context"
-	"maps"
+	"errors"
 	"slices"
 	"time"
+
+	"github.com/go-zookeeper/zk"
 
 	"github.com/zkboot/zkboot/watcher"
 )
 
-// sample is how many children an audit looks at, others each time. The list is always
-// compared whole, by one number.
+// sample is how many children an audit looks at where znodes are read one by one, others each
+// time. The list is always compared whole, by one number.
 const sample = 8
 
-// audit proves that what was published is what the registry has: watches are one-shot, and
-// have been lost by servers, by libraries and between them (prometheus #1895, #2758). It
-// costs one small request and a sample of the children.
+// audit proves that what was published is what the registry has: watches have been lost by
+// servers, by libraries and between them (prometheus #1895, #2758). It costs one request,
+// or a small one and a sample of the children.
 func (w *worker) audit(ctx context.Context) {
 	start := time.Now()
 	w.auditAt = start.Add(w.auditPause())
@@ -29,17 +31,27 @@ func (w *worker) audit(ctx context.Context) {
 		return
 	}
 	if same {
-		w.misses = 0
+		w.misses, w.gap = 0, false
 		w.confirm(start)
 		return
 	}
+	w.now.fresh = true
+	w.notBefore = start
+	if w.gap {
+		w.now.note("reconnected")
+		return
+	}
+	w.missed()
+}
+
+// missed is an audit that found a change. Two in a row, and the server is left.
+func (w *worker) missed() {
 	w.misses++
 	w.c.missed.Add(1)
 	w.c.disarm(w.at.Path, w.seen.children)
+	w.on = nil
 	w.c.log.Warn("an audit found a change of which no watch had told", "service", w.service, "path", w.at.Path, "in a row", w.misses)
 	w.now.note("audit: a change that no watch had told")
-	w.now.fresh = true
-	w.notBefore = start
 	if w.misses > 1 {
 		w.misses = 0
 		w.c.drop("two audits in a row found changes of which no watch had told")
@@ -68,8 +80,16 @@ func (w *worker) auditFailed(ctx context.Context, err error) {
 	w.unknown(w.refusal(err), "audit")
 }
 
-// compare asks for the numbers that change with the list and with data.
+// compare asks for the numbers that change with the list and with data: of everything, or
+// of the list and a sample.
 func (w *worker) compare(ctx context.Context) (bool, error) {
+	b, err := w.watch(ctx)
+	if err != nil {
+		return false, err
+	}
+	if b != nil {
+		return w.compareAtOnce(ctx, b)
+	}
 	exists := func(path string) (answer, error) {
 		return read(ctx, w.c, func(r registry) (answer, error) { return look(r, path) })
 	}
@@ -77,7 +97,7 @@ func (w *worker) compare(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if a.exists != w.seen.exists || a.exists && (a.stat.Pzxid != w.seen.stat.Pzxid || a.stat.Cversion != w.seen.stat.Cversion || a.stat.Czxid != w.seen.stat.Czxid) {
+	if !w.sameList(a) {
 		return false, nil
 	}
 	for _, name := range w.pick() {
@@ -92,14 +112,50 @@ func (w *worker) compare(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// pick returns the next children to look at, one after the other in turns.
-func (w *worker) pick() []string {
+// sameList compares the numbers that change with the list.
+func (w *worker) sameList(a answer) bool {
+	if !a.exists || !w.seen.exists {
+		return a.exists == w.seen.exists
+	}
+	return a.stat.Pzxid == w.seen.stat.Pzxid && a.stat.Cversion == w.seen.stat.Cversion && a.stat.Czxid == w.seen.stat.Czxid
+}
+
+func (w *worker) compareAtOnce(ctx context.Context, b bulk) (bool, error) {
+	names := w.watched()
+	some, err := w.c.readAtOnce(ctx, b, append([]part{{path: w.at.Path}}, w.parts(names)...))
+	if err != nil {
+		return false, err
+	}
+	if err := some[0].err; err != nil && !errors.Is(err, zk.ErrNoNode) {
+		return false, err
+	}
+	if !w.sameList(some[0].answer) {
+		return false, nil
+	}
+	for i, name := range names {
+		// What may not be read, or is too long, is told by the list of rejections.
+		if r, c := some[1+i], w.seen.children[name]; r.err == nil && r.stat.Mzxid != c.mzxid || errors.Is(r.err, zk.ErrNoNode) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// watched returns the children of whose changes the registry tells.
+func (w *worker) watched() []string {
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(w.seen.children)) {
-		if w.seen.children[name].watched {
+	for name, c := range w.seen.children {
+		if c.watched {
 			names = append(names, name)
 		}
 	}
+	slices.Sort(names)
+	return names
+}
+
+// pick returns the next children to look at, one after the other in turns.
+func (w *worker) pick() []string {
+	names := w.watched()
 	if len(names) <= sample {
 		return names
 	}

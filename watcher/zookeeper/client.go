@@ -85,10 +85,12 @@ type Client struct {
 	ctx   context.Context
 	stop  context.CancelFunc
 	wg    sync.WaitGroup
-	slots chan struct{} // reads in flight
-	ready chan struct{} // closed when requests may be sent: credentials come first
-	wake  chan struct{} // something happened to the session
+	slots chan struct{}        // reads in flight
+	ready chan struct{}        // closed when requests may be sent: credentials come first
+	wake  chan struct{}        // something happened to the session
+	bulk  func() (bulk, error) // the connection that stands, for bulk reads
 
+	oneByOne            atomic.Bool // the servers know no bulk reads
 	missed, watchErrors atomic.Int64
 	zxid                atomic.Int64 // the greatest that an answer had
 	replied             atomic.Int64 // when the last answer came, since born
@@ -145,7 +147,7 @@ func newClient(o Options, h *hosts) *Client {
 		born: time.Now(), watched: map[string][]listener{}, armed: map[watchKey]bool{}, all: map[listener]struct{}{}, keepers: map[string]*keeper{},
 		link: link{timeout: o.Session}}
 	c.ctx, c.stop = context.WithCancel(context.Background())
-	c.registrar = &registrar{c}
+	c.registrar, c.bulk = &registrar{c}, c.wired
 	return c
 }
 
@@ -200,7 +202,7 @@ func (c *Client) dial(network, addr string, timeout time.Duration) (net.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	w := newWire(conn, c, c.timeout())
+	w := newWire(conn, c, c.timeout(), c.o.Auth != "")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.link.closed {
@@ -255,6 +257,11 @@ func call[T any](ctx context.Context, c *Client, do func(registry) (T, error)) (
 
 // read is call with one of the places for reads in flight.
 func read[T any](ctx context.Context, c *Client, do func(registry) (T, error)) (T, error) {
+	return inTurn(ctx, c, func() (T, error) { return call(ctx, c, do) })
+}
+
+// inTurn does what takes one of the places for reads in flight.
+func inTurn[T any](ctx context.Context, c *Client, do func() (T, error)) (T, error) {
 	select {
 	case c.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -262,7 +269,7 @@ func read[T any](ctx context.Context, c *Client, do func(registry) (T, error)) (
 		return none, ctx.Err()
 	}
 	defer func() { <-c.slots }()
-	return call(ctx, c, do)
+	return do()
 }
 
 var errClosed = errors.New("the ZooKeeper client is closed")
@@ -271,7 +278,7 @@ var errClosed = errors.New("the ZooKeeper client is closed")
 // tried again, and the session clock decides what to make of it.
 func broken(err error) bool {
 	for _, e := range []error{zk.ErrConnectionClosed, zk.ErrNoServer, zk.ErrSessionExpired, zk.ErrSessionMoved, zk.ErrClosing,
-		errClosed, context.Canceled, context.DeadlineExceeded} {
+		errClosed, errOneByOne, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, e) {
 			return true
 		}

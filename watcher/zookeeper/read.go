@@ -51,27 +51,50 @@ func (w *worker) lookAgain(ctx context.Context, t task, start time.Time) (found,
 
 // look reads the list when it may have changed, and the data that is not known.
 func (w *worker) look(ctx context.Context, t task, start time.Time) (found, error) {
+	b, err := w.watch(ctx)
+	if err != nil {
+		return found{}, err
+	}
+	t.fresh = t.fresh || w.gap
+	if b != nil {
+		err = w.lookAtOnce(ctx, b, t, start)
+	} else {
+		err = w.lookOneByOne(ctx, t, start)
+	}
+	if err != nil {
+		return found{}, err
+	}
+	w.gap = false
+	return w.build(t.why, start), nil
+}
+
+// unread returns the children whose data is not known.
+func (w *worker) unread() []string {
+	var names []string
+	for name, c := range w.seen.children {
+		if !c.watched {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// lookOneByOne reads with one request, and one watch, for each znode.
+func (w *worker) lookOneByOne(ctx context.Context, t task, start time.Time) error {
 	w.forget(t)
 	if t.list || t.fresh {
 		l, err := w.list(ctx)
 		if err != nil {
-			return found{}, err
+			return err
 		}
 		w.keep(l)
 	}
-	var unread []string
-	for name, c := range w.seen.children {
-		if !c.watched {
-			unread = append(unread, name)
-		}
-	}
+	unread := w.unread()
 	if !w.ever && len(unread) > w.c.o.Limit {
 		w.provisional(t.why, start)
 	}
-	if err := w.fetch(ctx, unread); err != nil {
-		return found{}, err
-	}
-	return w.build(t.why, start), nil
+	return w.fetch(ctx, unread)
 }
 
 // forget notes what is not known any more.
@@ -120,7 +143,6 @@ func (w *worker) fetch(ctx context.Context, names []string) error {
 		errs []error
 		next int
 	)
-	slices.Sort(names)
 	for range min(w.c.o.Limit, len(names)) {
 		wg.Go(func() {
 			for {
@@ -153,9 +175,15 @@ func (w *worker) fetch(ctx context.Context, names []string) error {
 	return nil
 }
 
-// get reads one child. The error is one that leaves the whole service in the dark.
+// get reads one child, and watches it.
 func (w *worker) get(ctx context.Context, name string) (child, bool, error) {
 	v, err := read(ctx, w.c, func(r registry) (answer, error) { return w.c.value(r, w.at.Path+"/"+name) })
+	return w.child(name, v, err)
+}
+
+// child makes something of the answer for a znode; false when it is not there. The error is
+// one that leaves the whole service in the dark.
+func (w *worker) child(name string, v answer, err error) (child, bool, error) {
 	switch {
 	case err == nil:
 		return child{entry: decode(w.at.Format, name, v.data), mzxid: v.stat.Mzxid, czxid: v.stat.Czxid, watched: true}, true, nil

@@ -47,7 +47,7 @@ func TestSourceAfterAReconnect(t *testing.T) {
 			}
 		}
 	})
-	bubble(t, "a new session", func(t *testing.T) {
+	eachWay(t, "a new session", func(t *testing.T) {
 		var moments []time.Duration
 		for host := range 20 {
 			tr, h := started(t, Options{Host: fmt.Sprint("host", host)})
@@ -74,7 +74,7 @@ func TestSourceAfterAReconnect(t *testing.T) {
 			t.Errorf("20 hosts read at %v after the new session, want them spread over 2s", moments)
 		}
 	})
-	bubble(t, "a change while it was away is told by the server", func(t *testing.T) {
+	eachWay(t, "a change while it was away is told by the server", func(t *testing.T) {
 		tr, h := started(t, Options{})
 		tr.disconnect()
 		tr.connect(1)
@@ -137,7 +137,7 @@ func TestSourceWithoutAnswers(t *testing.T) {
 
 // Scenario 1: from the beginning.
 func TestSourceThatNeverConnected(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachWay(t, "", func(t *testing.T) {
 		tr := newTree(t, Options{Session: 9 * time.Second})
 		tr.put("/shop/10.0.0.1:80", "", 7)
 		h := run(t, tr, config.Plain)
@@ -164,7 +164,7 @@ func TestAuditFindsWhatNoWatchTold(t *testing.T) {
 		"the path was lost": func(tr *tree) { tr.delete("/shop/10.0.0.1:80"); tr.delete("/shop") },
 	}
 	for name, change := range changes {
-		bubble(t, name, func(t *testing.T) {
+		eachWay(t, name, func(t *testing.T) {
 			tr, h := started(t, Options{Audit: 45 * time.Second})
 			tr.forgetWatches()
 			change(tr)
@@ -285,7 +285,7 @@ func TestDataDoesNotPutOffTheAudit(t *testing.T) {
 
 // A new session forgets how far the old one had seen, so its server may be further back.
 func TestSourceAsksAgainWhatIsOlderThanWhatItSaw(t *testing.T) {
-	bubble(t, "a server that lags", func(t *testing.T) {
+	eachWay(t, "a server that lags", func(t *testing.T) {
 		tr, h := started(t, Options{Audit: time.Hour})
 		tr.lag()
 		tr.put("/shop/10.0.0.2:80", "", 7)
@@ -309,7 +309,7 @@ func TestSourceAsksAgainWhatIsOlderThanWhatItSaw(t *testing.T) {
 			t.Errorf("want the present alone; got %s", brief(all))
 		}
 	})
-	bubble(t, "a registry that was restored", func(t *testing.T) {
+	eachWay(t, "a registry that was restored", func(t *testing.T) {
 		tr, h := started(t, Options{Audit: 10 * time.Second})
 		tr.mu.Lock()
 		tr.nodes["/shop"].stat.Pzxid, tr.nodes["/shop"].stat.Czxid, tr.nodes["/shop/10.0.0.1:80"].stat.Mzxid = 3, 3, 4
@@ -374,7 +374,7 @@ func TestMembersAreFollowed(t *testing.T) {
 }
 
 func TestClosedClient(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachWay(t, "", func(t *testing.T) {
 		tr, h := started(t, Options{})
 		tr.c.Close()
 		settle(time.Hour)

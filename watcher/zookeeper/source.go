@@ -77,6 +77,9 @@ type worker struct {
 
 	// What follows belongs to run.
 	now       task
+	begun     bool // it was told of a session
+	on        bulk // has a watch of the path and all below it; nil: none, or one for each znode
+	gap       bool // that watch is younger than what was read
 	seen      seen
 	last      watcher.Snapshot // the last whole one
 	ever      bool             // there was one
@@ -134,10 +137,16 @@ func (w *worker) changed(path string, e zk.EventType) {
 			t.note("children changed")
 			t.list = true
 		})
-	case below && (e == zk.EventNodeDataChanged || e == zk.EventNodeDeleted):
-		// A deleted child may be back by now under the same name, without a watch.
+	case below && (e == zk.EventNodeCreated || e == zk.EventNodeDataChanged || e == zk.EventNodeDeleted):
+		// A deleted child may be back by now under the same name, without a watch. The one watch
+		// of a bulk read does not tell that the list changed, but which child came or went.
 		w.tell(func(t *task) {
-			t.note("data changed")
+			if e == zk.EventNodeDataChanged {
+				t.note("data changed")
+			} else {
+				t.note("children changed")
+				t.list = true
+			}
 			if t.data == nil {
 				t.data = map[string]struct{}{}
 			}
@@ -161,6 +170,7 @@ func (w *worker) take() {
 		w.now.data[name] = struct{}{}
 	}
 	if t.session {
+		w.begun = true
 		w.session(t.begun)
 	}
 	if t.lost != "" {
@@ -176,9 +186,10 @@ func (w *worker) pending() bool {
 }
 
 // session decides when to read after a session came up. In a fresh one everything is read,
-// at a time that is this host's own. In one that goes on the servers have taken the
-// watches and tell what was missed (DataTree.setWatches), so an audit is enough; only
-// when the service counts as unknown it comes as soon.
+// at a time that is this host's own. In one that goes on an audit is enough: servers have
+// taken its watches and tell what was missed (DataTree.setWatches). The watch of bulk reads
+// they drop with the connection, so there the audit comes as soon as a reading would, and
+// also where the service counts as unknown.
 func (w *worker) session(fresh bool) {
 	w.failures = 0
 	now := time.Now()
@@ -190,8 +201,8 @@ func (w *worker) session(fresh bool) {
 		w.now.note("new session")
 		w.now.fresh = true
 		w.notBefore = now.Add(wait)
-	case w.dark != "":
-		w.auditAt = now.Add(wait)
+	case w.on != nil, w.dark != "":
+		w.notBefore, w.auditAt = now, now.Add(wait)
 	default:
 		w.notBefore = now
 		soon := now.Add(w.c.spread(w.service, max(w.c.o.Audit/4, w.c.o.Splay)))
@@ -221,7 +232,7 @@ const idle = time.Hour
 
 // step does what is due and returns how long until the next step.
 func (w *worker) step(ctx context.Context) time.Duration {
-	if !w.c.isUp() {
+	if !w.begun || !w.c.isUp() {
 		return idle // begin wakes it
 	}
 	if w.now.reading() {

@@ -23,6 +23,13 @@ func bubble(t *testing.T, name string, test func(t *testing.T)) {
 	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 }
 
+// eachWay runs a test in fake time twice: with servers that know bulk reads and with older ones.
+func eachWay(t *testing.T, name string, test func(t *testing.T)) {
+	t.Helper()
+	bubble(t, strings.TrimSpace(name+" at once"), test)
+	bubble(t, strings.TrimSpace(name+" one by one"), test)
+}
+
 // run starts a source for the shop.
 func run(t *testing.T, tr *tree, format string) *heard {
 	t.Helper()
@@ -86,7 +93,7 @@ func TestSourceBelievesEmptyOnlyAfterASync(t *testing.T) {
 			"none of 1 znodes below /shop can be used; garbage: the name is not host:port and there is no data"},
 	}
 	for _, test := range tests {
-		bubble(t, test.name, func(t *testing.T) {
+		eachWay(t, test.name, func(t *testing.T) {
 			tr := newTree(t, Options{})
 			test.setup(tr)
 			h := run(t, tr, config.Plain)
@@ -107,7 +114,7 @@ func TestSourceBelievesEmptyOnlyAfterASync(t *testing.T) {
 }
 
 func TestSourceTellsNerveThatNobodyIsAvailable(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachWay(t, "", func(t *testing.T) {
 		tr := newTree(t, Options{})
 		tr.put("/shop/web1_0000000001", `{"host":"10.0.0.1","port":80,"available":false,"unavailable_reason":"check failed"}`, 7)
 		h := run(t, tr, config.Nerve)
@@ -123,7 +130,7 @@ func TestSourceTellsNerveThatNobodyIsAvailable(t *testing.T) {
 }
 
 func TestSourceFollowsChanges(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachWay(t, "", func(t *testing.T) {
 		tr := newTree(t, Options{})
 		tr.put("/shop/10.0.0.1:80", "", 7)
 		h := run(t, tr, config.Plain)
@@ -180,7 +187,7 @@ func TestSourceSkipsWhatVanishesWhileItReads(t *testing.T) {
 
 // Scenario 12: what cannot be used is left out alone.
 func TestSourceRejectsBadInstancesOneByOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachWay(t, "", func(t *testing.T) {
 		tr := newTree(t, Options{})
 		tr.put("/shop/10.0.0.1:80", "", 7)
 		tr.put("/shop/10.0.0.2:80", `{"weight":`, 7)
@@ -225,7 +232,7 @@ func TestSourceThatIsRefusedIsUnknownAndTriesAgain(t *testing.T) {
 		{"something else", errors.New("zk: unknown error"), "reading /shop: zk: unknown error"},
 	}
 	for _, test := range tests {
-		bubble(t, test.name, func(t *testing.T) {
+		eachWay(t, test.name, func(t *testing.T) {
 			tr := newTree(t, Options{})
 			tr.put("/shop/10.0.0.1:80", "", 7)
 			h := run(t, tr, config.Plain)
@@ -234,7 +241,7 @@ func TestSourceThatIsRefusedIsUnknownAndTriesAgain(t *testing.T) {
 			refuse := atomic.Bool{}
 			refuse.Store(true)
 			hook(tr, &tr.fail, func(op, p string) error {
-				if op == "childrenW" && refuse.Load() {
+				if (op == "childrenW" || op == "bulkList") && refuse.Load() {
 					return test.err
 				}
 				return nil
@@ -245,7 +252,8 @@ func TestSourceThatIsRefusedIsUnknownAndTriesAgain(t *testing.T) {
 			if len(all) != 1 || all[0].Truth != watcher.Unknown || all[0].Reason != test.want {
 				t.Fatalf("want it unknown, once, because %s; got\n%s", test.want, brief(all))
 			}
-			if n := tr.count("childrenW"); n < 8 || n > 40 {
+			// What is too long in a bulk read is asked for again in parts.
+			if n := tr.count("childrenW", "bulkList"); n < 8 || n > 80 {
 				t.Errorf("%d readings in 5 minutes; want some, further and further apart", n)
 			}
 			refuse.Store(false)
@@ -256,7 +264,7 @@ func TestSourceThatIsRefusedIsUnknownAndTriesAgain(t *testing.T) {
 }
 
 func TestSourceReadsOnceForEventsThatPileUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachWay(t, "", func(t *testing.T) {
 		tr := newTree(t, Options{})
 		tr.put("/shop/10.0.0.1:80", "", 7)
 		h := run(t, tr, config.Plain)
@@ -278,7 +286,7 @@ func TestSourceReadsOnceForEventsThatPileUp(t *testing.T) {
 		if s := all[len(all)-1]; len(s.Instances) != 1001 {
 			t.Errorf("%d instances at the end, want all 1001", len(s.Instances))
 		}
-		if n := tr.count("childrenW"); n > 60 {
+		if n := tr.count("childrenW", "bulkList"); n > 60 {
 			t.Errorf("%d lists read in a second, want the pace kept", n)
 		}
 	})
@@ -331,7 +339,7 @@ func TestSourceShowsNamesFirstWhenThereIsMuchToRead(t *testing.T) {
 		}, 100, false},
 	}
 	for _, test := range tests {
-		bubble(t, test.name, func(t *testing.T) {
+		eachWay(t, test.name, func(t *testing.T) {
 			tr := newTree(t, Options{Limit: 16})
 			for i := range test.n {
 				name, data := test.child(i)
@@ -364,7 +372,7 @@ func TestSourceShowsNamesFirstWhenThereIsMuchToRead(t *testing.T) {
 }
 
 func TestSourceTakesTheNewestOfOneAddress(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachWay(t, "", func(t *testing.T) {
 		tr := newTree(t, Options{})
 		// The old one has the greater number: zxids tell the age, not names.
 		tr.put("/shop/web1_0000000009", `{"host":"10.0.0.1","port":80,"weight":1}`, 7)

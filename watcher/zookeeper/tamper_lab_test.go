@@ -143,6 +143,7 @@ func TestRealWatchesThatAreNotSetAfterAReconnect(t *testing.T) {
 				}
 				return request
 			})})
+			c.oneByOne.Store(true) // the watches of older servers alone are set by the library
 			p := follow(t, c, path, config.Plain)
 			p.wait(t, 0, "the first", has("10.0.0.1:80"))
 			mu.Lock()

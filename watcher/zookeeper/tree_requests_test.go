@@ -1,8 +1,10 @@
 package zookeeper
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,6 +67,62 @@ func (tr *tree) look(op, p, watch string) (answer, error) {
 		}
 		return answer{names: children(tr.seen(), p), data: n.data, stat: n.stat, exists: true}, nil, nil
 	})
+}
+
+// treeConn is a connection that can do bulk reads.
+type treeConn struct{ tr *tree }
+
+func (tr *tree) bulk() (bulk, error) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if tr.session == 0 {
+		return nil, zk.ErrConnectionClosed
+	}
+	return tr.conn, nil
+}
+
+func (tc *treeConn) read(_ context.Context, parts []part) ([]result, error) {
+	tr := tc.tr
+	op := "bulk"
+	if slices.ContainsFunc(parts, func(p part) bool { return p.names }) {
+		op = "bulkList"
+	}
+	return do(tr, op, parts[0].path, func() ([]result, []zk.Event, error) {
+		if tr.conn != tc {
+			return nil, nil, zk.ErrConnectionClosed
+		}
+		out := make([]result, len(parts))
+		for i, p := range parts {
+			if tr.fail != nil && tr.fail("part", p.path) == zk.ErrNothing {
+				return nil, nil, zk.ErrNothing
+			}
+			switch n := tr.seen()[p.path]; {
+			case n == nil:
+				out[i].err = zk.ErrNoNode
+			case n.denied:
+				out[i].err = zk.ErrNoAuth
+			case p.names:
+				out[i].answer = answer{exists: true, names: children(tr.seen(), p.path)}
+			default:
+				out[i].answer = answer{exists: true, data: n.data, stat: n.stat}
+			}
+		}
+		return out, nil, nil
+	})
+}
+
+func (tc *treeConn) watchBelow(_ context.Context, p string) error {
+	_, err := do(tc.tr, "watch", p, func() (struct{}, []zk.Event, error) {
+		switch {
+		case tc.tr.conn != tc:
+			return struct{}{}, nil, zk.ErrConnectionClosed
+		case tc.tr.ancient:
+			return struct{}{}, nil, errUnimplemented
+		}
+		tc.tr.trees[p] = true
+		return struct{}{}, nil, nil
+	})
+	return err
 }
 
 func (tr *tree) Children(p string) ([]string, *zk.Stat, error) {

@@ -26,9 +26,13 @@ type tree struct {
 	old     map[string]*tnode // what reads see until the next sync, when set
 	session int64             // of the client; 0 while there is no connection
 	watches map[string]bool   // kind and path
-	ops     []string          // requests, such as "getW /a"
+	trees   map[string]bool   // paths with a watch of all below them, of this connection
+	conn    *treeConn
+	ops     []string // requests, such as "getW /a"
 	auth    string
 	stop    chan struct{}
+
+	ancient bool // it knows no bulk reads
 
 	delay time.Duration               // of each answer
 	fail  func(op, path string) error // instead of doing it
@@ -44,6 +48,7 @@ type tnode struct {
 }
 
 // newTree returns a registry with a client that is not connected yet. It must run in a bubble.
+// Its server knows bulk reads in tests whose names say so, see eachWay.
 func newTree(t *testing.T, o Options) *tree {
 	t.Helper()
 	if o.Session == 0 {
@@ -60,6 +65,8 @@ func newTree(t *testing.T, o Options) *tree {
 	tr := &tree{zxid: 100, nodes: map[string]*tnode{"/": {}, "/zookeeper": {}, configPath: {data: []byte("version=100000000")}},
 		watches: map[string]bool{}, stop: make(chan struct{})}
 	tr.c = newClient(o, h)
+	tr.c.bulk = tr.bulk
+	tr.c.oneByOne.Store(!strings.HasSuffix(t.Name(), "at_once"))
 	tr.c.run(tr)
 	t.Cleanup(func() {
 		tr.c.Close()
@@ -71,7 +78,7 @@ func newTree(t *testing.T, o Options) *tree {
 // connect brings up a session, which is the one before or a new one, and keeps it alive.
 func (tr *tree) connect(session int64) {
 	tr.mu.Lock()
-	tr.session = session
+	tr.session, tr.conn, tr.trees = session, &treeConn{tr}, map[string]bool{}
 	tr.mu.Unlock()
 	tr.c.greeted(nil, session, tr.c.timeout())
 	tr.c.event(zk.Event{Type: zk.EventSession, State: zk.StateHasSession})
@@ -119,7 +126,7 @@ func (tr *tree) expire(session int64) {
 func (tr *tree) forgetWatches() {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	tr.watches = map[string]bool{}
+	tr.watches, tr.trees = map[string]bool{}, map[string]bool{}
 }
 
 // lag makes reads see the state of now until the next sync.
@@ -253,10 +260,23 @@ func (tr *tree) tell(events []zk.Event) {
 			told = told || tr.watches[kind+e.Path]
 			delete(tr.watches, kind+e.Path)
 		}
+		told = told || e.Type != zk.EventNodeChildrenChanged && tr.isBelow(e.Path)
 		told = told && tr.session != 0
 		tr.mu.Unlock()
 		if told {
 			tr.c.event(e)
+		}
+	}
+}
+
+// isBelow tells whether a watch of all below a path is for this one; the caller holds mu.
+func (tr *tree) isBelow(p string) bool {
+	for ; ; p = parent(p) {
+		if tr.trees[p] {
+			return true
+		}
+		if p == "/" {
+			return false
 		}
 	}
 }

@@ -30,8 +30,11 @@ const (
 	codeTooLong = -117
 )
 
-// opClose ends a session, and with it everything that was announced in it (OpCode.closeSession).
-const opClose = -11
+// Requests of the library that have a meaning for the wire (ZooDefs.OpCode).
+const (
+	opClose = -11 // ends a session, and with it everything that was announced in it
+	opAuth  = 100 // presents credentials
+)
 
 // monitor is told what passes on a wire.
 type monitor interface {
@@ -51,6 +54,8 @@ type wire struct {
 	greet     time.Duration // most that the answer to a session request may take
 	patience  atomic.Int64  // most that any other read may take; a time.Duration
 	abandoned atomic.Bool   // a session is left to end by itself
+	ours      *exchanges    // requests that are not the library's
+	auth      bool          // they have to wait for the library's credentials
 
 	in    *bufio.Reader
 	known bool   // the session request was answered
@@ -58,16 +63,17 @@ type wire struct {
 	left  int    // what is left of the frame after it
 }
 
-func newWire(c net.Conn, m monitor, session time.Duration) *wire {
-	w := &wire{Conn: c, monitor: m, greet: session / 3, in: bufio.NewReaderSize(c, 64<<10)}
+func newWire(c net.Conn, m monitor, session time.Duration, auth bool) *wire {
+	w := &wire{Conn: c, monitor: m, greet: session / 3, in: bufio.NewReaderSize(c, 64<<10), ours: newExchanges(), auth: auth}
 	w.patience.Store(int64(session * 2 / 3))
 	return w
 }
 
 // Read passes frames on.
 func (w *wire) Read(p []byte) (int, error) {
-	if len(w.head) == 0 && w.left == 0 {
+	for len(w.head) == 0 && w.left == 0 {
 		if err := w.next(); err != nil {
+			w.ours.end()
 			return 0, err
 		}
 	}
@@ -78,10 +84,13 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	n, err := w.in.Read(p[:min(len(p), w.left)])
 	w.left -= n
+	if err != nil {
+		w.ours.end()
+	}
 	return n, err
 }
 
-// next reads the header of the next frame.
+// next reads the header of the next frame, and the whole of one that the library did not ask for.
 func (w *wire) next() error {
 	buf := make([]byte, lengthSize+headerSize)
 	if _, err := io.ReadFull(w.in, buf[:lengthSize]); err != nil {
@@ -95,13 +104,21 @@ func (w *wire) next() error {
 		return err
 	}
 	body := buf[lengthSize:]
-	w.head, w.left = buf, length-headerSize
 	if !w.known {
+		w.head, w.left = buf, length-headerSize
 		return w.greeting(body, length)
 	}
-	if xid := int32(binary.BigEndian.Uint32(body)); xid != xidEvent {
+	xid := int32(binary.BigEndian.Uint32(body))
+	if xid != xidEvent {
 		w.monitor.answered(int64(binary.BigEndian.Uint64(body[4:])))
 	}
+	if xid < firstXid {
+		if err := w.answer(xid, int32(binary.BigEndian.Uint32(body[12:])), length-headerSize); err != nil {
+			return err
+		}
+		return w.SetReadDeadline(time.Time{}) // the library set one for a frame of its own
+	}
+	w.head, w.left = buf, length-headerSize
 	if length > maxReply {
 		binary.BigEndian.PutUint32(buf, headerSize)
 		binary.BigEndian.PutUint32(body[12:], codeTooLong&0xffffffff)
@@ -122,6 +139,9 @@ func (w *wire) greeting(body []byte, length int) error {
 	session := int64(binary.BigEndian.Uint64(body[8:]))
 	if session != 0 {
 		w.patience.Store(int64(timeout * 2 / 3))
+		if !w.auth {
+			w.ours.begin()
+		}
 	}
 	w.monitor.greeted(w, session, timeout)
 	return nil
@@ -131,10 +151,18 @@ func (w *wire) greeting(body []byte, length int) error {
 // that the session is over is swallowed: the session and what it announced stay until the
 // server's time for it is up, so that a quick restart is not seen by anybody.
 func (w *wire) Write(p []byte) (int, error) {
-	if w.abandoned.Load() && len(p) >= lengthSize+8 && int32(binary.BigEndian.Uint32(p[lengthSize+4:])) == opClose {
+	op := int32(0)
+	if len(p) >= lengthSize+8 {
+		op = int32(binary.BigEndian.Uint32(p[lengthSize+4:]))
+	}
+	if op == opClose && w.abandoned.Load() {
 		return len(p), w.Conn.Close()
 	}
-	return w.Conn.Write(p)
+	n, err := w.Conn.Write(p)
+	if op == opAuth && err == nil {
+		w.ours.begin() // servers take requests in their order
+	}
+	return n, err
 }
 
 // SetReadDeadline lets no read wait for longer than the session allows.
@@ -160,6 +188,7 @@ func (w *wire) SetWriteDeadline(t time.Time) error {
 
 // Close closes the connection; the session goes on.
 func (w *wire) Close() error {
+	w.ours.end()
 	w.monitor.closed(w)
 	err := w.Conn.Close()
 	if errors.Is(err, net.ErrClosed) {

@@ -28,7 +28,7 @@ func wired(t *testing.T, session time.Duration) (*wire, net.Conn, *log) {
 	t.Helper()
 	client, server := net.Pipe()
 	l := &log{}
-	w := newWire(client, l, session)
+	w := newWire(client, l, session, false)
 	t.Cleanup(func() { _ = client.Close(); _ = server.Close() })
 	return w, server, l
 }
