@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	pathpkg "path"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +54,7 @@ func (c *Config) check(k checker) {
 	k.field("status").field("socket").socket(c.Status.Socket)
 	c.checkBoard(k.field("board"))
 	c.Drain.check(k.field("drain"))
+	c.checkSpool(k.field("drain").field("spool"))
 	routes := c.checkListeners(k)
 	for _, name := range sorted(c.Routes) {
 		k := k.field("routes").key(name)
@@ -107,6 +109,19 @@ func (c *Config) checkListeners(k checker) map[string]bind {
 		}
 	}
 	return routes
+}
+
+// checkSpool wants the spool for marks alone: there a file drains the registration of its name,
+// and undoing that removes the file.
+func (c *Config) checkSpool(k checker) {
+	for _, other := range []struct{ field, file string }{
+		{"state_dir", c.StateDir + "/sets.json"}, {"haproxy.file", c.HAProxy.File}, {"haproxy.socket", c.HAProxy.Socket},
+		{"haproxy.master", c.HAProxy.Master}, {"status.socket", c.Status.Socket},
+	} {
+		if pathpkg.Dir(other.file) == c.Drain.Spool {
+			k.errorf("want a directory of its own, since every file in it drains a registration, found that of %s", other.field)
+		}
+	}
 }
 
 func (c *Config) checkBoard(k checker) {
