@@ -85,9 +85,10 @@ func (h *health) wait(now time.Time) time.Duration {
 	return h.flips.wait(now)
 }
 
-// A flip is a change between up and down. Three may come at once, then one in 10 s: enough
-// for a service that is restarted twice, and slow enough that a service which dies and
-// comes back all the time does not make every host change its proxy all the time. nerve
+// A flip is a change between up and down. Three may come at once, then one in 10 s: down, up and
+// down again, so that a first recovery never waits and a second one waits for 10 s since the first
+// loss. It is slow enough that a service which dies and comes back all the time does not make
+// every host change its proxy all the time. nerve
 // has such a limit since 2015, but only counts with it unless told otherwise.
 const (
 	flipBurst = 3
