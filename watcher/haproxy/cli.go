@@ -65,32 +65,48 @@ func limit(ctx context.Context, conn net.Conn, timeout time.Duration) (stop func
 // runtime is a connection to the runtime API that stays open.
 type runtime struct {
 	conn  net.Conn
-	buf   []byte // read and not used yet
+	buf   []byte // what was read
+	used  int    // how much of it was used already
 	info  info
 	shape string
 }
 
-const promptText = "\n> "
+const (
+	promptText = "\n> "
+	// keepBuffer is how large a buffer may be that waits for the next answer: the dump of
+	// everything that a connection begins with has megabytes.
+	keepBuffer = 64 << 10
+)
 
-// dialRuntime connects, and learns who is at the other end.
-func dialRuntime(ctx context.Context, dial dialer, path string) (*runtime, error) {
+// dialPrompt opens a connection that stays.
+func dialPrompt(ctx context.Context, dial dialer, path string) (*runtime, error) {
 	conn, err := dial(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	r := &runtime{conn: conn}
-	if err := r.greet(ctx); err != nil {
+	// The idle timeout of a connection is 10 s by default; this one is to stay.
+	if _, err := r.do(ctx, []command{{text: "prompt"}, {text: "set timeout cli 1h"}}); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil
 }
 
-func (r *runtime) greet(ctx context.Context) error {
-	// The idle timeout of a connection is 10 s by default; this one is to stay.
-	if _, err := r.do(ctx, []command{{text: "prompt"}, {text: "set timeout cli 1h"}}); err != nil {
-		return err
+// dialRuntime connects, and learns who is at the other end.
+func dialRuntime(ctx context.Context, dial dialer, path string) (*runtime, error) {
+	r, err := dialPrompt(ctx, dial, path)
+	if err != nil {
+		return nil, err
 	}
+	if err := r.greet(ctx); err != nil {
+		r.close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+func (r *runtime) greet(ctx context.Context) error {
 	text, err := r.text(ctx, "show info")
 	if err != nil {
 		return err
@@ -169,26 +185,59 @@ func (r *runtime) send(ctx context.Context, batch []command) ([]string, error) {
 	return answers, nil
 }
 
+// ask sends questions in one line, and returns what each was answered.
+func (r *runtime) ask(ctx context.Context, lines ...string) ([]string, error) {
+	batch := make([]command, len(lines))
+	for i, l := range lines {
+		batch[i] = command{text: l, want: answerAnyText}
+	}
+	return r.send(ctx, batch)
+}
+
 // answer reads up to the next prompt.
 func (r *runtime) answer() (string, error) {
-	from := 0
+	from := 0 // no prompt begins before
 	for {
-		if i := bytes.Index(r.buf[from:], []byte(promptText)); i >= 0 {
-			got := string(r.buf[:from+i])
-			r.buf = r.buf[:copy(r.buf, r.buf[from+i+len(promptText):])]
+		unread := r.buf[r.used:]
+		if i := bytes.Index(unread[from:], []byte(promptText)); i >= 0 {
+			got := string(unread[:from+i])
+			r.use(from + i + len(promptText))
 			return got, nil
 		}
-		from = max(0, len(r.buf)-len(promptText)+1)
-		if len(r.buf) > maxAnswer {
+		from = max(0, len(unread)-len(promptText)+1)
+		if len(unread) > maxAnswer {
 			return "", fmt.Errorf("an answer has more than %d bytes", maxAnswer)
 		}
-		if cap(r.buf)-len(r.buf) < 4096 {
-			r.buf = append(make([]byte, 0, 2*cap(r.buf)+16<<10), r.buf...)
-		}
+		r.makeRoom()
 		n, err := r.conn.Read(r.buf[len(r.buf):cap(r.buf)])
 		r.buf = r.buf[:len(r.buf)+n]
 		if err != nil && n == 0 {
 			return "", err
 		}
 	}
+}
+
+// use drops n bytes of what was read, and with the last of them a buffer that has grown.
+func (r *runtime) use(n int) {
+	if r.used += n; r.used < len(r.buf) {
+		return
+	}
+	r.buf, r.used = r.buf[:0], 0
+	if cap(r.buf) > keepBuffer {
+		r.buf = nil
+	}
+}
+
+// makeRoom lets more be read behind what was not used yet.
+func (r *runtime) makeRoom() {
+	const least = 4096
+	if cap(r.buf)-len(r.buf) >= least {
+		return
+	}
+	unread := r.buf[r.used:]
+	to := r.buf[:0]
+	if cap(r.buf)-len(unread) < least {
+		to = make([]byte, 0, 2*cap(r.buf)+16<<10)
+	}
+	r.buf, r.used = append(to, unread...), 0
 }

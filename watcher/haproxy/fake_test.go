@@ -32,7 +32,9 @@ type fake struct {
 	version  string
 	shape    string
 	backends map[string][]*fakeServer
-	conns    map[net.Conn]int
+	conns    map[net.Conn]int // pid of the worker at the other end
+	dials    int
+	lines    []string // every line that the runtime API was sent
 	changes  []string // every command that changes something
 	reloads  int
 	failed   int
@@ -137,6 +139,7 @@ func (f *fake) dial(ctx context.Context, path string) (net.Conn, error) {
 	}
 	client, srv := net.Pipe()
 	f.conns[srv] = f.pid
+	f.dials++
 	go f.serve(srv, path)
 	return client, nil
 }
@@ -154,6 +157,11 @@ func (f *fake) serve(c net.Conn, path string) {
 		line, err := in.ReadString('\n')
 		if err != nil {
 			return
+		}
+		if path == fakeRuntime {
+			f.mu.Lock()
+			f.lines = append(f.lines, strings.TrimSuffix(line, "\n"))
+			f.mu.Unlock()
 		}
 		var out strings.Builder
 		for _, cmd := range strings.Split(strings.TrimSuffix(line, "\n"), ";") {
@@ -424,6 +432,26 @@ func (f *fake) sent() []string {
 	return out
 }
 
+// connected returns how many connections each worker has, by its pid.
+func (f *fake) connected() map[int]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := map[int]int{}
+	for _, pid := range f.conns {
+		out[pid]++
+	}
+	return out
+}
+
+// asked returns the lines since the last call.
+func (f *fake) asked() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := f.lines
+	f.lines = nil
+	return out
+}
+
 // serving returns "addr weight" of what takes traffic, and "addr drain" of what drains.
 func (f *fake) serving(be string) map[string]string {
 	f.mu.Lock()
@@ -490,6 +518,7 @@ func rigFor(t testing.TB, c config.Config, f *fake) *rig {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.disconnect()
+		r.eye.shut()
 	})
 	return r
 }

@@ -15,31 +15,19 @@ import (
 // forgetHealth is the time after which verdicts of a HAProxy that is gone mean nothing.
 const forgetHealth = 5 * time.Second
 
-// settleAtOnce bounds how many backends are asked for their connections in one look.
-const settleAtOnce = 20
+// askAtOnce is how many backends are asked for in one line. It bounds how long an answer gets,
+// and how many are asked for their connections in one look.
+const askAtOnce = 20
 
 // look asks HAProxy how it is: whether it is still the same worker, which servers are down,
-// and which slots are free again. It asks on connections of its own and holds no lock
+// and which slots are free again. It asks on a connection of its own and holds no lock
 // meanwhile, so that a long answer delays no change.
 func (s *Sink) look(ctx context.Context, out *watcher.Outcome) {
 	s.mu.Lock()
 	whole := s.looks%max(1, len(s.backends)/statsAtOnce) == 0 || s.rt == nil
 	s.looks++
 	s.mu.Unlock()
-	question := "show info"
-	if whole {
-		question += ";show stat -1 2 -1"
-	}
-	text, err := ask(ctx, s.dial, s.o.Config.Socket, question, opTimeout)
-	head, stat, _ := strings.Cut(text, "\n\n")
-	var seen info
-	var active map[string]int
-	if err == nil {
-		seen, err = parseInfo(head)
-	}
-	if err == nil && whole {
-		active, err = parseActive(stat)
-	}
+	seen, active, err := s.glance(ctx, whole)
 	if err != nil {
 		s.lost(ctx, err, out)
 		return
@@ -57,17 +45,33 @@ func (s *Sink) look(ctx context.Context, out *watcher.Outcome) {
 	}
 	odd, busy := s.odd(active)
 	s.mu.Unlock()
-	for _, name := range odd {
-		s.examine(ctx, name, out)
-	}
-	for _, name := range busy {
-		if text, err := ask(ctx, s.dial, s.o.Config.Socket, "show stat "+name+" 4 -1", opTimeout); err == nil {
-			s.mu.Lock()
-			if b := s.backend(name); b != nil {
-				s.warn(b.settle(text))
-			}
-			s.mu.Unlock()
+	s.eachOf(ctx, odd, func(name string) string { return "show servers state " + name }, func(b *backend, text string) {
+		s.examine(ctx, b, text, out)
+	})
+	s.eachOf(ctx, busy, func(name string) string { return "show stat " + name + " 4 -1" }, func(b *backend, text string) {
+		s.warn(b.settle(text))
+	})
+}
+
+// eachOf asks about some backends, and has each answer taken over under the lock.
+func (s *Sink) eachOf(ctx context.Context, names []string, question func(name string) string, take func(b *backend, text string)) {
+	for some := range slices.Chunk(names, askAtOnce) {
+		lines := make([]string, len(some))
+		for i, name := range some {
+			lines[i] = question(name)
 		}
+		texts, err := s.see(ctx, lines...)
+		if err != nil {
+			s.warn(running(err))
+			return
+		}
+		s.mu.Lock()
+		for i, name := range some {
+			if b := s.backend(name); b != nil {
+				take(b, texts[i])
+			}
+		}
+		s.mu.Unlock()
 	}
 }
 
@@ -115,24 +119,17 @@ func (s *Sink) odd(active map[string]int) (odd, busy []string) {
 		if n, ok := active[b.name]; ok && b.known && (n != up || down) {
 			odd = append(odd, b.name)
 		}
-		if waits && b.live && len(busy) < settleAtOnce {
+		if waits && b.live && len(busy) < askAtOnce {
 			busy = append(busy, b.name)
 		}
 	}
 	return odd, busy
 }
 
-// examine reads the health of one backend's servers, lets tiers follow it, and lifts what
-// the breaker may not keep down.
-func (s *Sink) examine(ctx context.Context, name string, out *watcher.Outcome) {
-	text, err := ask(ctx, s.dial, s.o.Config.Socket, "show servers state "+name, opTimeout)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := s.backend(name)
-	if err == nil && b != nil {
-		err = b.judge(text)
-	}
-	if err != nil || b == nil || s.rt == nil || s.frozen {
+// examine takes over the health of one backend's servers, lets tiers follow it, and lifts what
+// the breaker may not keep down. The caller holds the lock.
+func (s *Sink) examine(ctx context.Context, b *backend, text string, out *watcher.Outcome) {
+	if err := b.judge(text); err != nil || s.rt == nil || s.frozen {
 		s.warn(err)
 		return
 	}

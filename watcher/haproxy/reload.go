@@ -125,6 +125,7 @@ func (s *Sink) reload(ctx context.Context, why string, out *watcher.Outcome) {
 		s.disconnect()
 	}
 	s.mu.Unlock()
+	s.eye.shut() // of the old worker; whether it was replaced the next look tells
 	s.thaw(ctx, out)
 	if err == nil {
 		s.confirm(out)

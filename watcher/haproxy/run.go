@@ -49,6 +49,7 @@ func (s *Sink) Run(ctx context.Context, report func(watcher.Outcome)) error {
 		case <-time.After(s.rest()):
 		}
 	}
+	s.eye.shut()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.disconnect()

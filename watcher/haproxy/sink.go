@@ -37,6 +37,7 @@ type Sink struct {
 	loaded      *document
 	backends    []*backend // by name; those of the routes, then those that only HAProxy or the file has
 	rt          *runtime   // nil while there is no connection
+	eye         eye        // of Run alone; needs no lock
 	retryAt     time.Time  // no connection is tried before
 	hangs       int        // connections in a row that were not answered
 	goneSince   time.Time  // since when there is no HAProxy
