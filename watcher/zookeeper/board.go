@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/go-zookeeper/zk"
 
@@ -49,42 +48,32 @@ func (b *board) Notices(ctx context.Context) ([]watcher.Notice, error) {
 		return nil, fmt.Errorf("read the notices below %s: %w", b.path, err)
 	}
 	slices.Sort(names)
-	found := make([]*watcher.Notice, len(names))
-	errs := make([]error, len(names))
-	var wg sync.WaitGroup
-	for i, name := range names {
-		wg.Go(func() { found[i], errs[i] = b.notice(ctx, name) })
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
+	found, err := b.c.values(ctx, b.path, names)
+	if err != nil {
 		return nil, fmt.Errorf("read the notices below %s: %w", b.path, err)
 	}
 	var out []watcher.Notice
-	for _, n := range found {
-		if n != nil {
-			out = append(out, *n)
+	for i, r := range found {
+		switch n, err := parseNotice(names[i], r.data); {
+		case errors.Is(r.err, zk.ErrNoNode): // it has gone meanwhile
+		case r.err != nil:
+			return nil, fmt.Errorf("read the notice %s/%s: %w", b.path, names[i], r.err)
+		case err != nil:
+			b.c.log.Warn("a notice is left out", "path", b.path+"/"+names[i], "error", err)
+		default:
+			out = append(out, n)
 		}
 	}
 	slices.SortFunc(out, func(a, b watcher.Notice) int { return strings.Compare(a.Host, b.Host) })
 	return out, nil
 }
 
-func (b *board) notice(ctx context.Context, name string) (*watcher.Notice, error) {
-	path := b.path + "/" + name
-	data, err := read(ctx, b.c, func(r registry) ([]byte, error) {
-		data, _, err := r.Get(path)
-		return data, err
-	})
-	if errors.Is(err, zk.ErrNoNode) {
-		return nil, nil
+func parseNotice(host string, data []byte) (n watcher.Notice, err error) {
+	if err := json.Unmarshal(data, &n); err != nil {
+		return n, fmt.Errorf("it is no notice: %w", err)
 	}
-	if err != nil {
-		return nil, err
+	if n.Host != host {
+		return n, fmt.Errorf("it is the notice of host %q", clip(n.Host))
 	}
-	var n watcher.Notice
-	if err := json.Unmarshal(data, &n); err != nil || n.Host != name {
-		b.c.log.Warn("a notice is left out: it is no notice of its host", "path", path, "error", err)
-		return nil, nil
-	}
-	return &n, nil
+	return n, nil
 }

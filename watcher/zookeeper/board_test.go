@@ -12,7 +12,7 @@ import (
 )
 
 func TestBoardKeepsANoticeForEachHost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachWay(t, "", func(t *testing.T) {
 		tr := newTree(t, Options{})
 		tr.connect(1)
 		b := tr.c.Board("/zkwatch/hosts")

@@ -111,6 +111,41 @@ func (c *Client) noBulk(err error) error {
 	return fmt.Errorf("%w: %w", errOneByOne, err)
 }
 
+// values reads the data of znodes below a path, in bulk where the servers can.
+func (c *Client) values(ctx context.Context, path string, names []string) ([]result, error) {
+	parts := below(path, names)
+	if !c.oneByOne.Load() {
+		b, err := c.bulk()
+		if err != nil {
+			return nil, err
+		}
+		out, err := c.readAtOnce(ctx, b, parts)
+		if !errors.Is(err, errOneByOne) {
+			return out, err
+		}
+	}
+	out := make([]result, len(parts))
+	for i, p := range parts {
+		out[i].answer, out[i].err = read(ctx, c, func(r registry) (answer, error) {
+			data, stat, err := r.Get(p.path)
+			return answered(answer{data: data}, stat, err)
+		})
+		if broken(out[i].err) {
+			return nil, out[i].err
+		}
+	}
+	return out, nil
+}
+
+// below asks for the data of znodes below a path.
+func below(path string, names []string) []part {
+	parts := make([]part, len(names))
+	for i, name := range names {
+		parts[i] = part{path: path + "/" + name}
+	}
+	return parts
+}
+
 // watch sees to it that all changes are told, and returns what to read with: nil where the
 // servers are too old for bulk reads, and each znode is watched as it is read.
 func (w *worker) watch(ctx context.Context) (bulk, error) {
@@ -148,7 +183,7 @@ func (w *worker) lookAtOnce(ctx context.Context, b bulk, t task, start time.Time
 // event told: mostly that is all there is to read.
 func (w *worker) listAtOnce(ctx context.Context, b bulk, told []string) error {
 	parts := []part{{path: w.at.Path}, {path: w.at.Path, names: true}}
-	some, err := w.c.readAtOnce(ctx, b, append(parts, w.parts(told)...))
+	some, err := w.c.readAtOnce(ctx, b, append(parts, below(w.at.Path, told)...))
 	if err != nil {
 		return err
 	}
@@ -173,7 +208,7 @@ func (w *worker) listAtOnce(ctx context.Context, b bulk, told []string) error {
 
 // fetchAtOnce reads the data of children.
 func (w *worker) fetchAtOnce(ctx context.Context, b bulk, names []string) error {
-	some, err := w.c.readAtOnce(ctx, b, w.parts(names))
+	some, err := w.c.readAtOnce(ctx, b, below(w.at.Path, names))
 	if err != nil {
 		return err
 	}
@@ -183,15 +218,6 @@ func (w *worker) fetchAtOnce(ctx context.Context, b bulk, names []string) error 
 		}
 	}
 	return nil
-}
-
-// parts asks for the data of children.
-func (w *worker) parts(names []string) []part {
-	parts := make([]part, len(names))
-	for i, name := range names {
-		parts[i] = part{path: w.at.Path + "/" + name}
-	}
-	return parts
 }
 
 // learn takes the data of a child.
