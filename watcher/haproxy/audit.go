@@ -12,9 +12,6 @@ import (
 	"github.com/zkboot/zkboot/watcher"
 )
 
-// auditAtOnce is how many backends are compared before other changes may go first.
-const auditAtOnce = 20
-
 // Audit compares every server that HAProxy has with what this sink left there, and the
 // file on disk with what it shall be. What others changed is repaired, or only reported
 // where the configuration says so; it is left alone then until the wanted set changes it.
@@ -34,7 +31,8 @@ func (s *Sink) Audit(ctx context.Context) (watcher.Outcome, error) {
 		}
 	}
 	var errs []error
-	for some := range slices.Chunk(names, auditAtOnce) {
+	// Other changes may go first between two lines of questions.
+	for some := range slices.Chunk(names, askAtOnce) {
 		errs = append(errs, s.auditSome(ctx, some, &out))
 		if ctx.Err() != nil {
 			break
@@ -52,22 +50,26 @@ func (s *Sink) auditSome(ctx context.Context, names []string, out *watcher.Outco
 		return nil
 	}
 	var list []*backend
+	var lines []string
 	for _, name := range names {
-		b := s.backend(name)
-		if b == nil || !b.live {
-			continue
+		if b := s.backend(name); b != nil && b.live {
+			list, lines = append(list, b), append(lines, "show servers state "+name)
 		}
-		text, err := s.rt.text(ctx, "show servers state "+name)
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	texts, err := s.rt.ask(ctx, lines...)
+	for i, text := range texts {
 		var found []watcher.Action
 		if err == nil {
-			found, err = b.audit(text, s.o.Config.Foreign == "report")
-		}
-		if err != nil {
-			s.disconnect()
-			return err
+			found, err = list[i].audit(text, s.o.Config.Foreign == "report")
 		}
 		out.Actions = append(out.Actions, found...)
-		list = append(list, b)
+	}
+	if err != nil {
+		s.disconnect()
+		return err
 	}
 	return s.sync(ctx, list, purpose{kind: "repair", why: "changed by others"}, out)
 }
@@ -75,7 +77,10 @@ func (s *Sink) auditSome(ctx context.Context, names []string, out *watcher.Outco
 // audit takes over what HAProxy has where it differs from what this sink left there. With
 // report it says so and marks the servers to be left alone.
 func (b *backend) audit(text string, report bool) ([]watcher.Action, error) {
-	var now []server
+	if same, err := b.agrees(text); same || err != nil {
+		return nil, err
+	}
+	now := make([]server, 0, len(b.servers))
 	for r, err := range parseState(text) {
 		if err != nil {
 			return nil, err
@@ -106,6 +111,34 @@ func (b *backend) audit(text string, report bool) ([]watcher.Action, error) {
 	}
 	b.take(now, false)
 	return found, nil
+}
+
+// agrees says whether HAProxy has what this sink left there, as nearly every audit finds of
+// every server. It then takes over, in place, what HAProxy decides by itself, and what was done
+// to servers that nothing is sent to. It knows HAProxy's order: slots, then overflow servers, the
+// later the further behind (cli_parse_add_server appends, 2.6 to 3.0); of another one it says no.
+func (b *backend) agrees(text string) (bool, error) {
+	n, moved := 0, false
+	for r, err := range parseState(text) {
+		if err != nil {
+			return false, err
+		}
+		if n == len(b.servers) {
+			return false, nil
+		}
+		x, is := &b.servers[n], r.server
+		if x.name != is.name || x.id != is.id || difference(*x, true, is) != "" {
+			return false, nil
+		}
+		moved = moved || x.addr != is.addr || x.weight != is.weight || x.down != is.down
+		x.addr, x.weight, x.down, x.since = is.addr, is.weight, is.down, is.since
+		x.ejected, x.suspect = x.ejected && is.down, false
+		n++
+	}
+	if moved {
+		b.touch()
+	}
+	return n == len(b.servers), nil
 }
 
 // difference says how a server is other than it was left.
@@ -183,7 +216,10 @@ func (s *Sink) Conns(ctx context.Context) (map[watcher.InstanceKey]int, error) {
 func (b *backend) drainsFor(addr netip.AddrPort) time.Duration {
 	for _, x := range b.servers {
 		if x.addr == addr && x.admin != maint {
-			return time.Since(x.drained)
+			if x.drained != nil {
+				return time.Since(*x.drained)
+			}
+			break
 		}
 	}
 	return openingTime

@@ -26,7 +26,7 @@ type backend struct {
 
 	live    bool     // HAProxy runs this backend
 	servers []server // slots, then overflow servers, then those of others
-	frees   uint64   // counts servers that were freed
+	frees   uint32   // counts servers that were freed
 	missing int      // targets that found no server
 	// limit is how many slots are known to be too many for HAProxy to start; 0 for none.
 	limit int
@@ -48,9 +48,12 @@ type change struct {
 
 // wanted returns what each address shall be, with the tiers that are in use now.
 func (b *backend) wanted() []target {
-	down := map[netip.AddrPort]bool{}
+	var down map[netip.AddrPort]bool // but for tiers nobody asks
 	for _, s := range b.servers {
-		if s.down && s.admin != maint {
+		if b.route.Tiers != nil && s.down && s.admin != maint {
+			if down == nil {
+				down = map[netip.AddrPort]bool{}
+			}
 			down[s.addr] = true
 		}
 	}
@@ -77,7 +80,10 @@ func (b *backend) plan(want []target) (changes, parks []change, missing []target
 		kept[i] = true
 		changes = b.change(changes, i, t)
 	}
-	free := b.freeServers(kept)
+	var free []int
+	if len(adds) > 0 {
+		free = b.freeServers(kept)
+	}
 	for n, t := range adds {
 		if n == len(free) {
 			missing = adds[n:]
@@ -179,8 +185,11 @@ func (b *backend) done(c change) {
 		b.frees++
 		c.to.freed = b.frees
 	}
-	if c.to.admin == drain && (c.index >= len(b.servers) || b.servers[c.index].admin != drain) {
-		c.to.drained = time.Now()
+	switch {
+	case c.to.admin != drain:
+		c.to.drained = nil
+	case c.index >= len(b.servers) || b.servers[c.index].admin != drain:
+		c.to.drained = new(time.Now())
 	}
 	if c.index >= len(b.servers) {
 		b.servers = append(b.servers, c.to)

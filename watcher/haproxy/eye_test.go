@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/zkboot/zkboot/watcher"
-	"github.com/zkboot/zkboot/watcher/config"
 )
 
 // A worker that was replaced ends with its last connection: none may be left to it, and the
@@ -82,14 +81,9 @@ func TestLooksShareAConnectionForAMinute(t *testing.T) {
 
 // An outage puts servers of many backends down at once.
 func TestBackendsWithServersDownAreAskedForTogether(t *testing.T) {
-	routes := map[string]config.Route{}
-	for n := range 50 {
-		routes[fmt.Sprintf("r%02d", n)] = config.Route{Service: "inventory", Bind: fmt.Sprintf("127.0.0.1:%d", 3000+n)}
-	}
-	r := started(t, routes)
-	r.apply(t, "inventory", some(0, 2)...)
-	for name := range routes {
-		r.fake.with(prefix+name, "s1", func(s *fakeServer) { s.down, s.failed = true, true })
+	r := many(t, 50)
+	for _, b := range r.Status().Backends {
+		r.fake.with(prefix+b.Route, "s1", func(s *fakeServer) { s.down, s.failed = true, true })
 	}
 	r.fake.asked()
 	r.tick(t)

@@ -314,7 +314,7 @@ func TestConnectionsOfDrainingInstancesAreCountedInEveryWorker(t *testing.T) {
 	}
 	for _, b := range r.backends {
 		for i := range b.servers {
-			b.servers[i].drained = time.Now().Add(-openingTime)
+			b.servers[i].drained = new(time.Now().Add(-openingTime))
 		}
 	}
 	r.fake.old = []oldWorker{{pid: 7, reloads: 1}} // the fake's old workers have what the new one has

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -74,7 +75,7 @@ func parseRow(line string) (row, error) {
 	}
 	bits, check := num(6), num(10)
 	r := row{backend: f[1], hana: check == statusHANA, checked: num(11) != resultFailed}
-	r.server = server{name: f[3], id: num(2), weight: num(7), since: num(9), admin: ready, down: num(5) == 0}
+	r.server = server{name: f[3], id: num(2), weight: num(7), since: int32(min(num(9), math.MaxInt32)), admin: ready, down: num(5) == 0}
 	switch {
 	case bits&maintBits != 0:
 		r.server.admin, r.server.down = maint, false

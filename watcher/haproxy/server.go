@@ -9,7 +9,7 @@ import (
 )
 
 // admin is what an operator, here zkwatch, asked of a server.
-type admin int
+type admin uint8
 
 const (
 	maint admin = iota // out of rotation, not checked
@@ -26,34 +26,49 @@ const overflowBase = 100_000
 // mistake is refused at once.
 var placeholder = netip.MustParseAddrPort("127.0.0.1:1")
 
-// server is one server of a backend as HAProxy last said, or acknowledged, that it is.
+// server is one server of a backend as HAProxy last said, or acknowledged, that it is. There
+// are tens of thousands of them, so the fields lie in the order that leaves no gaps.
 type server struct {
 	name   string
-	id     int
 	addr   netip.AddrPort
-	admin  admin
+	id     int
 	weight int
+	// drained is since when the server has been in drain; nil when it is not.
+	drained *time.Time
+	// leave is set on a server that somebody else changed, where such changes are to be
+	// reported only: what was wanted of it then. It is left alone until that changes.
+	leave *target
+	// freed orders servers in maintenance: the smaller, the longer ago.
+	freed uint32
+	since int32 // seconds since HAProxy last changed its mind
+	admin admin
 	// down is the verdict of HAProxy's checks or of the breaker.
 	down bool
 	// ejected says that real traffic put it down, and no check has failed since.
 	ejected bool
-	since   int // seconds since HAProxy last changed its mind
 	// suspect was down in the worker before this one.
 	suspect bool
 	// busy is a server in maintenance that may still have connections of its last address.
 	busy bool
-	// freed orders servers in maintenance: the smaller, the longer ago.
-	freed uint64
-	// drained is since when the server has been in drain.
-	drained time.Time
 	// foreign is a server that somebody else added to a backend of ours.
 	foreign bool
-	// leave is set on a server that somebody else changed, where such changes are to be
-	// reported only: what was wanted of it then. It is left alone until that changes.
-	leave *target
 }
 
-func slotName(n int) string     { return "s" + strconv.Itoa(n) }
+// slotNames are shared: the slots of hundreds of backends have the same few names.
+var slotNames = func() (names [256]string) {
+	for n := range names {
+		names[n] = "s" + strconv.Itoa(n)
+	}
+	return names
+}()
+
+func slotName(n int) string {
+	if n >= 0 && n < len(slotNames) {
+		return slotNames[n]
+	}
+	return "s" + strconv.Itoa(n)
+}
+
 func overflowName(n int) string { return "x" + strconv.Itoa(n) }
 
 // number returns the number in a name of ours such as s12, with its kind 's' or 'x', or

@@ -189,7 +189,7 @@ func (b *backend) take(servers []server, fresh bool) {
 	for i, s := range servers {
 		was, ok := old[s.addr]
 		if s.admin == drain {
-			servers[i].drained = time.Now()
+			servers[i].drained = new(time.Now())
 			if ok && was.admin == drain && !fresh {
 				servers[i].drained = was.drained
 			}

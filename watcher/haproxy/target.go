@@ -61,6 +61,7 @@ func address(i watcher.Instance) (netip.AddrPort, error) {
 // old session's node may still be there beside the new one.
 func members(instances []watcher.Instance, want config.Labels) (out []member, refused []watcher.Rejection) {
 	at := make(map[netip.AddrPort]int, len(instances))
+	out = make([]member, 0, len(instances))
 	for _, i := range instances {
 		a, err := address(i)
 		if err != nil {
@@ -79,6 +80,9 @@ func members(instances []watcher.Instance, want config.Labels) (out []member, re
 		case !m.draining || out[n].draining:
 			out[n] = m
 		}
+	}
+	if len(out) < cap(out) {
+		out = slices.Clone(out) // they stay: no room for those that other routes have
 	}
 	return out, refused
 }
