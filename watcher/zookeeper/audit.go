@@ -3,7 +3,6 @@ package zookeeper
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -20,7 +19,7 @@ const sample = 8
 // or a small one and a sample of the children.
 func (w *worker) audit(ctx context.Context) {
 	start := time.Now()
-	w.auditAt = start.Add(w.auditPause())
+	w.auditAt = w.nextAudit()
 	same, err := w.compare(ctx)
 	if err != nil {
 		w.auditFailed(ctx, err)
@@ -105,7 +104,7 @@ func (w *worker) compare(ctx context.Context) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if c := w.seen.children[name]; !a.exists || a.stat.Mzxid != c.mzxid {
+		if !w.same(name, result{answer: a}) {
 			return false, nil
 		}
 	}
@@ -121,7 +120,7 @@ func (w *worker) sameList(a answer) bool {
 }
 
 func (w *worker) compareAtOnce(ctx context.Context, b bulk) (bool, error) {
-	names := w.watched()
+	names := w.seen.children.names(true)
 	some, err := w.c.readAtOnce(ctx, b, append([]part{{path: w.at.Path}}, below(w.at.Path, names)...))
 	if err != nil {
 		return false, err
@@ -133,29 +132,26 @@ func (w *worker) compareAtOnce(ctx context.Context, b bulk) (bool, error) {
 		return false, nil
 	}
 	for i, name := range names {
-		// What may not be read, or is too long, is told by the list of rejections.
-		if r, c := some[1+i], w.seen.children[name]; r.err == nil && r.stat.Mzxid != c.mzxid || errors.Is(r.err, zk.ErrNoNode) {
+		if !w.same(name, some[1+i]) {
 			return false, nil
 		}
 	}
 	return true, nil
 }
 
-// watched returns the children of whose changes the registry tells.
-func (w *worker) watched() []string {
-	var names []string
-	for name, c := range w.seen.children {
-		if c.watched {
-			names = append(names, name)
-		}
+// same compares a child with the answer for it. One that cannot be read any more, or is too
+// long, cannot be compared.
+func (w *worker) same(name string, r result) bool {
+	i, ok := w.seen.children.find(name)
+	if r.err != nil {
+		return !errors.Is(r.err, zk.ErrNoNode)
 	}
-	slices.Sort(names)
-	return names
+	return ok && r.exists && r.stat.Mzxid == w.seen.children[i].mzxid
 }
 
 // pick returns the next children to look at, one after the other in turns.
 func (w *worker) pick() []string {
-	names := w.watched()
+	names := w.seen.children.names(true)
 	if len(names) <= sample {
 		return names
 	}

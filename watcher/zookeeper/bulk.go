@@ -172,7 +172,7 @@ func (w *worker) lookAtOnce(ctx context.Context, b bulk, t task, start time.Time
 			return err
 		}
 	}
-	unread := w.unread()
+	unread := w.seen.children.names(false)
 	if !w.ever && len(unread) > w.c.o.Limit {
 		w.provisional(t.why, start)
 	}
@@ -197,7 +197,7 @@ func (w *worker) listAtOnce(ctx context.Context, b bulk, told []string) error {
 	}
 	w.keep(answer{exists: true, names: names.names, stat: self.stat})
 	for i, name := range told {
-		if _, ok := w.seen.children[name]; ok {
+		if _, ok := w.seen.children.find(name); ok {
 			if err := w.learn(name, some[len(parts)+i]); err != nil {
 				return err
 			}
@@ -216,20 +216,6 @@ func (w *worker) fetchAtOnce(ctx context.Context, b bulk, names []string) error 
 		if err := w.learn(name, some[i]); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// learn takes the data of a child.
-func (w *worker) learn(name string, r result) error {
-	c, exists, err := w.child(name, r.answer, r.err)
-	switch {
-	case err != nil:
-		return err
-	case exists:
-		w.seen.children[name] = c
-	default:
-		delete(w.seen.children, name)
 	}
 	return nil
 }

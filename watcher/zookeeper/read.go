@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -19,15 +18,8 @@ import (
 // seen is what a worker read of its path.
 type seen struct {
 	exists   bool
-	stat     zk.Stat          // of the path, when it exists
-	children map[string]child // by name
-}
-
-// child is a znode below the path.
-type child struct {
-	entry
-	mzxid, czxid int64
-	watched      bool // its data was read, and a change of it will be told
+	stat     zk.Stat // of the path, when it exists
+	children children
 }
 
 // found is a snapshot, with what has to be verified before it is believed.
@@ -68,18 +60,6 @@ func (w *worker) look(ctx context.Context, t task, start time.Time) (found, erro
 	return w.build(t.why, start), nil
 }
 
-// unread returns the children whose data is not known.
-func (w *worker) unread() []string {
-	var names []string
-	for name, c := range w.seen.children {
-		if !c.watched {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
 // lookOneByOne reads with one request, and one watch, for each znode.
 func (w *worker) lookOneByOne(ctx context.Context, t task, start time.Time) error {
 	w.forget(t)
@@ -90,7 +70,7 @@ func (w *worker) lookOneByOne(ctx context.Context, t task, start time.Time) erro
 		}
 		w.keep(l)
 	}
-	unread := w.unread()
+	unread := w.seen.children.names(false)
 	if !w.ever && len(unread) > w.c.o.Limit {
 		w.provisional(t.why, start)
 	}
@@ -99,10 +79,10 @@ func (w *worker) lookOneByOne(ctx context.Context, t task, start time.Time) erro
 
 // forget notes what is not known any more.
 func (w *worker) forget(t task) {
-	for name, c := range w.seen.children {
-		if _, told := t.data[name]; told || t.fresh {
+	for i := range w.seen.children {
+		c := &w.seen.children[i]
+		if _, told := t.data[c.name]; told || t.fresh {
 			c.watched = false
-			w.seen.children[name] = c
 		}
 	}
 }
@@ -110,13 +90,7 @@ func (w *worker) forget(t task) {
 // keep takes a list of children.
 func (w *worker) keep(l answer) {
 	w.seen.exists, w.seen.stat = l.exists, l.stat
-	children := make(map[string]child, len(l.names))
-	for _, name := range l.names {
-		if !ignored(w.at.Format, name) {
-			children[name] = w.seen.children[name]
-		}
-	}
-	w.seen.children = children
+	w.seen.children = w.seen.children.replaced(slices.DeleteFunc(l.names, func(name string) bool { return ignored(w.at.Format, name) }))
 }
 
 // list reads the names of the children and watches them, or a path that is not there.
@@ -154,15 +128,10 @@ func (w *worker) fetch(ctx context.Context, names []string) error {
 				name := names[next]
 				next++
 				mu.Unlock()
-				c, exists, err := w.get(ctx, name)
+				v, err := read(ctx, w.c, func(r registry) (answer, error) { return w.c.value(r, w.at.Path+"/"+name) })
 				mu.Lock()
-				switch {
-				case err != nil:
+				if err := w.learn(name, result{v, err}); err != nil {
 					errs = append(errs, err)
-				case exists:
-					w.seen.children[name] = c
-				default:
-					delete(w.seen.children, name)
 				}
 				mu.Unlock()
 			}
@@ -175,61 +144,67 @@ func (w *worker) fetch(ctx context.Context, names []string) error {
 	return nil
 }
 
-// get reads one child, and watches it.
-func (w *worker) get(ctx context.Context, name string) (child, bool, error) {
-	v, err := read(ctx, w.c, func(r registry) (answer, error) { return w.c.value(r, w.at.Path+"/"+name) })
-	return w.child(name, v, err)
-}
-
-// child makes something of the answer for a znode; false when it is not there. The error is
-// one that leaves the whole service in the dark.
-func (w *worker) child(name string, v answer, err error) (child, bool, error) {
+// learn takes the answer for the data of a child. The error is one that leaves the whole
+// service in the dark.
+func (w *worker) learn(name string, r result) error {
+	c := child{name: name, watched: true}
 	switch {
-	case err == nil:
-		return child{entry: decode(w.at.Format, name, v.data), mzxid: v.stat.Mzxid, czxid: v.stat.Czxid, watched: true}, true, nil
-	case errors.Is(err, zk.ErrNoNode):
-		return child{}, false, nil
-	case errors.Is(err, zk.ErrNoAuth):
-		return child{entry: badEntry("its data may not be read (ACL)")}, true, nil
-	case errors.Is(err, zk.ErrNothing):
-		return child{entry: badEntry("its data is longer than %d bytes", maxReply), watched: true}, true, nil
-	case errors.Is(err, zk.ErrInvalidPath):
-		return child{entry: badEntry("its name is no valid path"), watched: true}, true, nil
+	case r.err == nil:
+		c.entry, c.mzxid, c.czxid = decode(w.at.Format, name, r.data), r.stat.Mzxid, r.stat.Czxid
+	case errors.Is(r.err, zk.ErrNoNode):
+		w.seen.children.drop(name)
+		return nil
+	case errors.Is(r.err, zk.ErrNoAuth):
+		c.entry, c.watched = badEntry("its data may not be read (ACL)"), false // no event tells of another ACL
+	case errors.Is(r.err, zk.ErrNothing):
+		c.entry = badEntry("its data is longer than %d bytes", maxReply)
+	case errors.Is(r.err, zk.ErrInvalidPath):
+		c.entry = badEntry("its name is no valid path")
+	default:
+		return r.err
 	}
-	return child{}, false, err
+	w.seen.children.put(c)
+	return nil
 }
 
 // build makes a snapshot of what is known.
 func (w *worker) build(why string, start time.Time) found {
 	f := found{Snapshot: watcher.Snapshot{Service: w.service, Truth: watcher.Known, Event: why, At: start, Revision: w.revision()}}
-	options := 0
-	newest := map[string]string{} // address -> name
-	for _, name := range slices.Sorted(maps.Keys(w.seen.children)) {
-		c := w.seen.children[name]
+	all := w.seen.children
+	type addr struct {
+		host string
+		port int
+	}
+	at := func(c *child) addr { return addr{c.instance.Host, c.instance.Port} }
+	newest := make(map[addr]*child, len(all))
+	options, usable := 0, 0
+	for i := range all {
+		c := &all[i]
 		if c.options {
 			options++
 		}
 		if c.bad || c.absent {
-			f.reject(name, c.why)
+			f.reject(c.name, c.why)
 			if c.bad {
 				f.unusable++
 			}
 			continue
 		}
-		addr := c.instance.Addr()
-		if other, ok := newest[addr]; !ok || c.czxid > w.seen.children[other].czxid {
-			newest[addr] = name
+		usable++
+		if other := newest[at(c)]; other == nil || c.czxid > other.czxid {
+			newest[at(c)] = c
 		}
 	}
-	for name, c := range w.seen.children {
-		if c.bad || c.absent {
-			continue
+	f.Instances = make([]watcher.Instance, 0, usable)
+	for i := range all {
+		c := &all[i]
+		switch winner := newest[at(c)]; {
+		case c.bad || c.absent:
+		case winner != c:
+			f.reject(c.name, "the same address as "+legible(winner.name)+", which is newer")
+		default:
+			f.Instances = append(f.Instances, c.instance)
 		}
-		if winner := newest[c.instance.Addr()]; winner != name {
-			f.reject(name, "the same address as "+legible(winner)+", which is newer")
-			continue
-		}
-		f.Instances = append(f.Instances, c.instance)
 	}
 	slices.SortFunc(f.Instances, func(a, b watcher.Instance) int { return strings.Compare(a.ID, b.ID) })
 	slices.SortFunc(f.Rejected, func(a, b watcher.Rejection) int { return strings.Compare(a.ID, b.ID) })
@@ -265,8 +240,9 @@ func (w *worker) provisional(why string, start time.Time) {
 		return
 	}
 	s := watcher.Snapshot{Service: w.service, Truth: watcher.Known, Provisional: true, Event: why, At: start}
-	for _, name := range slices.Sorted(maps.Keys(w.seen.children)) {
-		i, ok := named(name)
+	s.Instances = make([]watcher.Instance, 0, len(w.seen.children))
+	for _, c := range w.seen.children {
+		i, ok := named(c.name)
 		if !ok {
 			return
 		}

@@ -94,7 +94,6 @@ type worker struct {
 
 func newWorker(c *Client, service string, at config.Service, publish func(watcher.Snapshot)) *worker {
 	w := &worker{c: c, service: service, at: at, publish: publish, kick: make(chan struct{}, 1)}
-	w.seen.children = map[string]child{}
 	w.now = task{why: "first read", list: true}
 	return w
 }
@@ -266,7 +265,7 @@ func (w *worker) read(ctx context.Context) {
 	}
 	w.failures = 0
 	if t.list || t.fresh { // data alone proves nothing of the list
-		w.auditAt = time.Now().Add(w.auditPause())
+		w.auditAt = w.nextAudit()
 	}
 	w.last, w.ever, w.dark = found.Snapshot, true, ""
 	if found.Truth == watcher.Unknown {
@@ -301,5 +300,9 @@ func (w *worker) unknown(reason, event string) {
 	w.publish(watcher.Snapshot{Service: w.service, Truth: watcher.Unknown, Reason: reason, Revision: w.last.Revision, Event: event, At: time.Now()})
 }
 
-// auditPause is around the configured time, so that audits of a fleet do not meet.
-func (w *worker) auditPause() time.Duration { return w.c.o.Audit/2 + rand.N(w.c.o.Audit+1) }
+// nextAudit is around the configured time from now, so that audits of a fleet do not meet. Those
+// of one host do, once a second: what wakes it up for one is spared for the others.
+func (w *worker) nextAudit() time.Time {
+	pause := w.c.o.Audit/2 + rand.N(w.c.o.Audit+1)
+	return w.c.born.Add((time.Since(w.c.born) + pause).Round(min(time.Second, w.c.o.Audit/8)))
+}

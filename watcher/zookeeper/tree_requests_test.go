@@ -65,7 +65,7 @@ func (tr *tree) look(op, p, watch string) (answer, error) {
 		if watch != "" {
 			tr.watches[watch+p] = true
 		}
-		return answer{names: children(tr.seen(), p), data: n.data, stat: n.stat, exists: true}, nil, nil
+		return answer{names: childNames(tr.seen(), p), data: n.data, stat: n.stat, exists: true}, nil, nil
 	})
 }
 
@@ -102,7 +102,7 @@ func (tc *treeConn) read(_ context.Context, parts []part) ([]result, error) {
 			case n.denied:
 				out[i].err = zk.ErrNoAuth
 			case p.names:
-				out[i].answer = answer{exists: true, names: children(tr.seen(), p.path)}
+				out[i].answer = answer{exists: true, names: childNames(tr.seen(), p.path)}
 			default:
 				out[i].answer = answer{exists: true, data: n.data, stat: n.stat}
 			}

@@ -188,7 +188,7 @@ func (tr *tree) at(p string) (string, int64, bool) {
 func (tr *tree) below(dir string) []string {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	return children(tr.nodes, dir)
+	return childNames(tr.nodes, dir)
 }
 
 // count returns how many requests had this prefix, and forgets them all.
@@ -213,7 +213,7 @@ func ancestors(p string) []string {
 	return out
 }
 
-func children(nodes map[string]*tnode, dir string) []string {
+func childNames(nodes map[string]*tnode, dir string) []string {
 	var out []string
 	for p := range nodes {
 		if p != "/" && parent(p) == dir {

@@ -47,13 +47,13 @@ func (c *Client) fired(path string, t zk.EventType) {
 }
 
 // disarm makes the next requests ask for watches again, whatever is there.
-func (c *Client) disarm(path string, children map[string]child) {
+func (c *Client) disarm(path string, all children) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.armed, watchKey{true, path})
 	delete(c.armed, watchKey{false, path})
-	for name := range children {
-		delete(c.armed, watchKey{false, path + "/" + name})
+	for i := range all {
+		delete(c.armed, watchKey{false, path + "/" + all[i].name})
 	}
 }
 
