@@ -25,9 +25,9 @@ import (
 	"github.com/zkboot/zkboot/bootstrap"
 )
 
-// archive: the source is an archive, over HTTP from the lab's bridge and from a file on the
+// fromArchive: the source is an archive, over HTTP from the lab's bridge and from a file on the
 // operator's machine. A sum that does not fit is refused, with both sums.
-func (d *days) archive(t *testing.T) {
+func (d *days) fromArchive(t *testing.T) {
 	d.bare(t)
 	r := d.release(t)
 	url := d.serve(t, r.file)

@@ -196,10 +196,12 @@ func (d *days) noMarkers(t *testing.T) {
 // cutInRoll does the same to a change that restarts every member, and to data that is
 // there: one run ends by SIGKILL, one by SIGINT.
 func (d *days) cutInRoll(t *testing.T) {
-	d.formed(t, shape{})
+	d.formed(t)
 	d.keep(t, "/kept-through-cuts")
 	for round, sig := range []os.Signal{syscall.SIGKILL, syscall.SIGINT} {
-		s, file := d.spec(t, shape{heap: []string{"144MiB", "136MiB"}[round]})
+		sh := d.stands
+		sh.heap = []string{"144MiB", "136MiB"}[round]
+		s, file := d.spec(t, sh)
 		for third := range 3 {
 			d.free(t)
 			moment := d.moment(eventsInARoll, third, round, 2)
@@ -214,6 +216,7 @@ func (d *days) cutInRoll(t *testing.T) {
 		}
 		d.free(t)
 		d.converge(t, s)
+		d.stands = sh
 		d.kept(t, "/kept-through-cuts")
 	}
 }

@@ -18,7 +18,8 @@ import (
 func (d *days) firstApply(t *testing.T) {
 	solo := shape{name: "solo", hosts: []string{"zk1"}}
 	s, file := d.spec(t, solo)
-	d.remove(t, solo)
+	d.removeSolo(t)
+	d.solo = true
 	before := d.inventory(t, "zk1")
 	begin := func() *watch { return d.begin(t, s) } // it outlives the part that begins it
 	var w *watch

@@ -23,7 +23,7 @@ const turnDone = "done: change zookeeper members in turn"
 
 // destroyAndAdopt: destroy keeps the data, and the next apply takes it up as its own.
 func (d *days) destroyAndAdopt(t *testing.T) {
-	s, file := d.formed(t, shape{})
+	s, file := d.formed(t)
 	d.keep(t, "/kept-through-destroy")
 	out, err := exec.CommandContext(t.Context(), d.program, "destroy", "--auto-approve", "-f", file).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "/var/lib/zookeeper/bad (zk1 zk2 zk3)") {
@@ -64,6 +64,7 @@ func (d *days) rollLeaderLast(t *testing.T) {
 	if order[2] != leader {
 		t.Errorf("restarted in the order %v, want %s, which led, last", order, leader)
 	}
+	d.stands = sh
 	d.wrote(t, "/written", acked)
 	d.alike(t, s, "/written")
 }
@@ -164,15 +165,18 @@ func (d *days) leaderKilled(t *testing.T) {
 	}
 	d.wrote(t, "/killed", acked)
 	d.converge(t, s)
+	d.stands = sh
 	d.wrote(t, "/killed", acked)
 	d.alike(t, s, "/killed")
 }
 
-// rebootInRoll: a host reboots after the first turn.
+// rebootInRoll: a host reboots after the first turn. The change lowers initLimit too, so that
+// the next part waits for a member that is down for 10 s and not for 20.
 func (d *days) rebootInRoll(t *testing.T) {
-	d.formed(t, shape{})
+	d.formed(t)
 	d.keep(t, "/kept-through-reboot")
-	s, _ := d.spec(t, shape{heap: "148MiB"})
+	sh := shape{heap: "148MiB", config: "initLimit: 5"}
+	s, _ := d.spec(t, sh)
 	r := d.begin(t, s)
 	turned, _, _ := strings.Cut(r.await(t, turnDone), ":")
 	other := slices.DeleteFunc(allHosts(), func(h string) bool { return h == turned })[d.random.IntN(2)]
@@ -185,13 +189,14 @@ func (d *days) rebootInRoll(t *testing.T) {
 		t.Errorf("the error does not name %s: %v", other, r.report.Err())
 	}
 	d.converge(t, s)
+	d.stands = sh
 	d.kept(t, "/kept-through-reboot")
 }
 
 // memberDown: one follower does not reach the others, and another member must restart.
 // That is refused, names the one that is down, and nothing is changed.
 func (d *days) memberDown(t *testing.T) {
-	s, _ := d.formed(t, shape{})
+	s, _ := d.formed(t)
 	leader := d.leader(t)
 	followers := slices.DeleteFunc(allHosts(), func(h string) bool { return h == leader })
 	down, target := followers[0], followers[1]
@@ -222,10 +227,11 @@ func (d *days) memberDown(t *testing.T) {
 // lostRestart: the run dies after it has written what a member reads at its start and
 // before the restart. The next run still restarts it.
 func (d *days) lostRestart(t *testing.T) {
-	d.formed(t, shape{})
+	d.formed(t)
 	d.keep(t, "/kept-through-crash")
 	before := d.started(t)
-	s, _ := d.spec(t, shape{config: "syncLimit: 6"})
+	sh := shape{heap: d.stands.heap, config: "syncLimit: 6"}
+	s, _ := d.spec(t, sh)
 	crash := errors.New("the run dies here")
 	e := d.engine(t, nil)
 	open := e.Open
@@ -258,6 +264,7 @@ func (d *days) lostRestart(t *testing.T) {
 		t.Errorf("the restart of %s is lost: %v\n%s", written, report.Err(), plan)
 	}
 	d.converge(t, s)
+	d.stands = sh
 	if after := d.started(t); after[written] == before[written] {
 		t.Errorf("%s still runs with the old configuration", written)
 	}
@@ -284,24 +291,24 @@ func (h dying) Change(ctx context.Context, steps ...bootstrap.Step) error {
 // drift: a person has edited zoo.cfg and the unit, set a kernel setting and stopped a
 // member. The plan shows each of them, and apply puts all back.
 func (d *days) drift(t *testing.T) {
-	s, _ := d.formed(t, shape{})
+	s, _ := d.formed(t)
 	d.keep(t, "/kept-through-drift")
 	const unit = "/etc/systemd/system/zookeeper-bad.service"
-	d.sh(t, "zk1", "sed -i 's/^initLimit=.*/initLimit=3/' /etc/zookeeper/bad/zoo.cfg")
+	d.sh(t, "zk1", "sed -i 's/^tickTime=.*/tickTime=1999/' /etc/zookeeper/bad/zoo.cfg")
 	d.sh(t, "zk2", "sed -i 's/^RestartSec=.*/RestartSec=77/' "+unit+" && sysctl -q -w net.ipv4.tcp_keepalive_time=1234")
 	d.sh(t, "zk3", "systemctl stop zookeeper-bad")
 	plan, report := d.plan(t, s)
 	if plan == nil {
 		t.Fatal(report.Err())
 	}
-	for _, want := range []string{"~ initLimit: 3 -> 10", "- RestartSec=77", "~ value: 1234 -> 60", "update unit zookeeper-bad.service (start)"} {
+	for _, want := range []string{"~ tickTime: 1999 -> 2000", "- RestartSec=77", "~ value: 1234 -> 60", "update unit zookeeper-bad.service (start)"} {
 		if !strings.Contains(plan.String(), want) {
 			t.Errorf("the plan does not show %q:\n%s", want, plan)
 		}
 	}
 	d.converge(t, s)
 	for host, check := range map[string]string{
-		"zk1": "grep -x initLimit=10 /etc/zookeeper/bad/zoo.cfg",
+		"zk1": "grep -x tickTime=2000 /etc/zookeeper/bad/zoo.cfg",
 		"zk2": "grep -x RestartSec=5 " + unit + " && sysctl net.ipv4.tcp_keepalive_time | grep -w 60",
 		"zk3": "systemctl is-active zookeeper-bad",
 	} {
@@ -312,7 +319,7 @@ func (d *days) drift(t *testing.T) {
 
 // allStopped: somebody has stopped every member.
 func (d *days) allStopped(t *testing.T) {
-	s, _ := d.formed(t, shape{})
+	s, _ := d.formed(t)
 	d.keep(t, "/kept-through-stop")
 	d.all(t, func(h *lab.Host, ctx context.Context) error {
 		_, err := h.Exec(ctx, "systemctl", "stop", "zookeeper-bad")

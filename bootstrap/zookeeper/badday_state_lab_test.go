@@ -54,16 +54,26 @@ func (d *days) bare(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d.remove(t, shape{name: "solo", hosts: []string{"zk1"}})
+	d.removeSolo(t)
 	d.remove(t, shape{})
+	d.stands = shape{}
 }
 
 func (d *days) ready(t *testing.T, h *lab.Host) error {
 	if d.packages[h.Name] == nil {
-		d.remove(t, shape{name: "solo", hosts: []string{"zk1"}})
+		d.removeSolo(t)
 		d.install(t, h)
 	}
 	return d.packages[h.Name]()
+}
+
+// removeSolo takes away what the first apply of zk1 may have left.
+func (d *days) removeSolo(t *testing.T) {
+	t.Helper()
+	if d.solo {
+		d.remove(t, shape{name: "solo", hosts: []string{"zk1"}})
+		d.solo = false
+	}
 }
 
 func (d *days) remove(t *testing.T, sh shape) {
@@ -81,14 +91,14 @@ func (d *days) remove(t *testing.T, sh shape) {
 	}
 }
 
-// formed brings the ensemble of all three hosts up, as the spec of a shape says.
-func (d *days) formed(t *testing.T, sh shape) (*bootstrap.Spec, string) {
+// formed brings the ensemble of all three hosts up, in the shape that the part before left.
+func (d *days) formed(t *testing.T) (*bootstrap.Spec, string) {
 	t.Helper()
 	if d.sh(t, "zk1", "ls /opt/zookeeper 2>/dev/null || true") != "" { // 3.8.0 must not read what a later release wrote
 		d.bare(t)
 	}
-	s, file := d.spec(t, sh)
-	if plan, _ := d.plan(t, s); plan != nil && plan.Empty() {
+	s, file := d.spec(t, d.stands)
+	if d.whole(t, s) {
 		return s, file
 	}
 	for _, h := range d.lab.Hosts {
@@ -98,6 +108,13 @@ func (d *days) formed(t *testing.T, sh shape) (*bootstrap.Spec, string) {
 	}
 	d.converge(t, s)
 	return s, file
+}
+
+// whole reports whether there is nothing to do for a spec.
+func (d *days) whole(t *testing.T, s *bootstrap.Spec) bool {
+	t.Helper()
+	plan, _ := d.plan(t, s)
+	return plan != nil && plan.Empty()
 }
 
 // within polls until the condition holds.
