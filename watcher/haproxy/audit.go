@@ -19,7 +19,7 @@ func (s *Sink) Audit(ctx context.Context) (watcher.Outcome, error) {
 	var out watcher.Outcome
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dirty = true
+	s.file.doubt = true
 	if s.frozen || s.rt == nil {
 		err := s.sync(ctx, s.backends, purpose{kind: "repair"}, &out)
 		return out, err
@@ -61,11 +61,16 @@ func (s *Sink) auditSome(ctx context.Context, names []string, out *watcher.Outco
 	}
 	texts, err := s.rt.ask(ctx, lines...)
 	for i, text := range texts {
-		var found []watcher.Action
+		same := false
 		if err == nil {
-			found, err = list[i].audit(text, s.o.Config.Foreign == "report")
+			same, err = list[i].agrees(text)
 		}
-		out.Actions = append(out.Actions, found...)
+		if err == nil && !same {
+			var found []watcher.Action
+			found, err = list[i].audit(text, s.o.Config.Foreign == "report")
+			out.Actions = append(out.Actions, found...)
+			s.dirty = true
+		}
 	}
 	if err != nil {
 		s.disconnect()
@@ -77,9 +82,6 @@ func (s *Sink) auditSome(ctx context.Context, names []string, out *watcher.Outco
 // audit takes over what HAProxy has where it differs from what this sink left there. With
 // report it says so and marks the servers to be left alone.
 func (b *backend) audit(text string, report bool) ([]watcher.Action, error) {
-	if same, err := b.agrees(text); same || err != nil {
-		return nil, err
-	}
 	now := make([]server, 0, len(b.servers))
 	for r, err := range parseState(text) {
 		if err != nil {

@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/zkboot/zkboot/watcher"
@@ -41,8 +42,34 @@ func BenchmarkTheFileOf10000(b *testing.B) {
 	r := big(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		render, _ := r.wantedFile(false)
-		render()
+		wanted, _ := r.wantedFile(false)
+		if err := wanted(io.Discard); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkTheFileOf10000AfterARest(b *testing.B) {
+	r := big(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, x := range r.backends {
+			x.touch()
+		}
+		wanted, _ := r.wantedFile(false)
+		if err := wanted(io.Discard); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAnAuditOf10000(b *testing.B) {
+	r := big(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if out, err := r.Audit(b.Context()); err != nil || len(out.Actions) > 0 {
+			b.Fatal(out, err)
+		}
 	}
 }
 

@@ -14,14 +14,13 @@ func Check(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	render, _ := s.wantedFile(false)
+	content, _ := s.wantedFile(false)
 	f, err := os.CreateTemp("", "zkwatch-check-*.cfg")
 	if err != nil {
 		return fmt.Errorf("a file for haproxy -c: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
-	_, err = f.Write(render())
-	if err := errors.Join(err, f.Close()); err != nil {
+	if err := errors.Join(content(f), f.Close()); err != nil {
 		return fmt.Errorf("a file for haproxy -c: %w", err)
 	}
 	return s.checkWhole(ctx, f.Name())

@@ -1,10 +1,12 @@
 package haproxy
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -51,37 +53,31 @@ func (d document) backends() []string {
 	return out
 }
 
-// render fills the gaps; slots returns the lines of a backend.
-func (d document) render(slots func(backend string) []byte) []byte {
-	var b bytes.Buffer
-	size := 100
-	for _, line := range d.lines {
-		size += len(line) + 1
-		if name, ok := strings.CutPrefix(line, gapSlots); ok {
-			size += len(slots(name))
-		}
-	}
-	b.Grow(size)
+// write fills the gaps; slots returns the lines of a backend. It writes in small pieces: the
+// file of ten thousand instances has a megabyte, and is never in memory as a whole.
+func (d document) write(to io.Writer, slots func(backend string) []byte) error {
+	w := bufio.NewWriterSize(to, 32<<10) // keeps its first error
 	for _, line := range d.lines {
 		switch {
 		case line == gapShape:
-			fmt.Fprintf(&b, "    setenv %s %s\n", shapeVariable, d.shape)
+			fmt.Fprintf(w, "    setenv %s %s\n", shapeVariable, d.shape)
 		case strings.HasPrefix(line, gapSlots):
-			b.Write(slots(strings.TrimPrefix(line, gapSlots)))
+			_, _ = w.Write(slots(strings.TrimPrefix(line, gapSlots)))
 		default:
-			b.WriteString(line)
-			b.WriteByte('\n')
+			_, _ = w.WriteString(line)
+			_ = w.WriteByte('\n')
 		}
 	}
-	return b.Bytes()
+	return w.Flush()
 }
 
 func renderSlots(lines []slotLine) []byte {
 	var b bytes.Buffer
+	b.Grow(len(lines) * 56)
 	for i, s := range lines {
 		s.render(&b, i+1)
 	}
-	return b.Bytes()
+	return bytes.Clone(b.Bytes()) // it is kept: no room for more
 }
 
 func (s slotLine) render(b *bytes.Buffer, n int) {

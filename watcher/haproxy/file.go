@@ -1,8 +1,8 @@
 package haproxy
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -26,11 +26,16 @@ const (
 	// writeRetry is the pause after a write that failed, on a full disk for one.
 	writeRetry   = 10 * time.Second
 	checkTimeout = 30 * time.Second
+	// forgetAfter is how long the text of the slots is kept after the last change of the file.
+	forgetAfter = 10 * time.Second
 )
 
 // fileState is what is known of the file on disk.
 type fileState struct {
 	primed  bool
+	doubt   bool      // others may have changed it
+	sum     sum       // of what it was when it was right
+	written time.Time // or found to be right
 	next    time.Time // no write before
 	checked string    // shapeKey that `haproxy -c` accepted
 	runs    string    // shapeKey of what HAProxy runs, empty when that is not known
@@ -68,16 +73,42 @@ func (s *Sink) prime() {
 	}
 }
 
-// wantedFile returns what renders the file as it shall be, and its key. The caller holds the
-// lock; the rendering needs none, as sections are made anew and never changed.
-func (s *Sink) wantedFile(reload bool) (render func() []byte, key string) {
+// sum tells one text from another without keeping it.
+type sum [sha256.Size]byte
+
+// content writes a text.
+type content func(io.Writer) error
+
+func (c content) sum() (out sum, err error) {
+	h := sha256.New()
+	err = c(h)
+	h.Sum(out[:0])
+	return out, err
+}
+
+// contentOf is what a file has.
+func contentOf(file string) content {
+	return func(w io.Writer) error {
+		f, err := os.Open(file)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(w, f)
+		return err
+	}
+}
+
+// wantedFile returns what writes the file as it shall be, and its key. The caller holds the
+// lock; the writing needs none, as sections are made anew and never changed.
+func (s *Sink) wantedFile(reload bool) (wanted content, key string) {
 	doc, sections := s.doc, map[string][]byte{}
 	for _, name := range doc.backends() {
 		if b := s.backend(name); b != nil {
 			sections[name] = b.section(s.o.Config.SlotsMin, reload).text
 		}
 	}
-	return func() []byte { return doc.render(func(name string) []byte { return sections[name] }) }, s.key(reload)
+	return func(w io.Writer) error { return doc.write(w, func(name string) []byte { return sections[name] }) }, s.key(reload)
 }
 
 // key returns the shapeKey of the file that is wanted.
@@ -95,33 +126,33 @@ func (s *Sink) key(reload bool) string {
 // then serves the same. It says whether the file is what it has to be. Nothing is written
 // when nothing differs.
 func (s *Sink) flush(ctx context.Context, reload bool, out *watcher.Outcome) bool {
+	if !reload && !s.fileDue() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return !s.dirty
+	}
 	s.mu.Lock()
 	s.prime()
-	dirty, wait := s.dirty, time.Until(s.file.next) > 0
-	if !reload && (!dirty || wait) {
-		s.mu.Unlock()
-		return !dirty
-	}
-	render, key := s.wantedFile(reload)
+	wanted, key := s.wantedFile(reload)
 	why, refused := s.reloads.refused[key]
-	s.dirty = false // a change from here on sets it again
+	s.dirty, s.file.doubt = false, false // a change from here on sets it again
 	running, checked := s.running(), key == s.file.checked || key == s.file.runs
 	s.mu.Unlock()
 
-	text := render()
-	have, err := os.ReadFile(s.o.Config.File)
+	have, err := contentOf(s.o.Config.File).sum()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return s.wrote(err, out)
+		return s.wrote(sum{}, err, out)
 	}
-	if bytes.Equal(have, text) {
-		return s.wrote(nil, out)
+	want, _ := wanted.sum() // a hash takes everything
+	if err == nil && have == want {
+		return s.wrote(want, nil, out)
 	}
 	if refused {
 		s.o.Log.Debug("haproxy: this file was refused before", "why", why)
 		return false
 	}
 	fresh := !strings.HasPrefix(key, running) // another structure than the one that runs
-	err = s.write(ctx, text, have, !checked, fresh && s.isLoaded(have, running))
+	err = s.write(ctx, wanted, !checked, fresh && s.isLoaded(running))
 	var bad *checkError
 	if errors.As(err, &bad) {
 		s.mu.Lock()
@@ -129,18 +160,55 @@ func (s *Sink) flush(ctx context.Context, reload bool, out *watcher.Outcome) boo
 		s.mu.Unlock()
 		return false
 	}
-	if err != nil {
-		return s.wrote(err, out)
+	if err == nil {
+		s.mu.Lock()
+		s.file.checked = key
+		s.mu.Unlock()
+		out.Actions = append(out.Actions, watcher.Action{Kind: "write", Text: s.o.Config.File, Why: "to be what HAProxy serves when it is restarted"})
 	}
-	s.mu.Lock()
-	s.file.checked = key
-	s.mu.Unlock()
-	out.Actions = append(out.Actions, watcher.Action{Kind: "write", Text: s.o.Config.File, Why: "to be what HAProxy serves when it is restarted"})
-	return s.wrote(nil, out)
+	return s.wrote(want, err, out)
 }
 
-// isLoaded says whether a file is of the structure that HAProxy runs.
-func (s *Sink) isLoaded(text []byte, running string) bool {
+// fileDue says whether the file may be other than it has to be, and may be written now. Where
+// only others can have changed it, it is read: nothing has to be rendered for that.
+func (s *Sink) fileDue() bool {
+	s.mu.Lock()
+	s.prime()
+	s.forgetSections()
+	dirty, doubt, right := s.dirty, s.file.doubt, s.file.sum
+	due := (dirty || doubt) && time.Until(s.file.next) <= 0
+	s.mu.Unlock()
+	if !due || dirty {
+		return due
+	}
+	if have, err := contentOf(s.o.Config.File).sum(); err != nil || have != right {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.file.doubt = false
+	return s.dirty
+}
+
+// forgetSections frees the text of the slots when the file has not changed for a while: all of
+// it is made again in milliseconds, which is too long for each of many changes. The caller holds
+// the lock.
+func (s *Sink) forgetSections() {
+	if s.dirty || s.file.written.IsZero() || time.Since(s.file.written) < forgetAfter {
+		return
+	}
+	s.file.written = time.Time{}
+	for _, b := range s.backends {
+		b.touch()
+	}
+}
+
+// isLoaded says whether the file on disk is of the structure that HAProxy runs.
+func (s *Sink) isLoaded(running string) bool {
+	text, err := os.ReadFile(s.o.Config.File)
+	if err != nil {
+		return false
+	}
 	doc, _, ok := parseDocument(text)
 	return ok && doc.shape == running
 }
@@ -153,11 +221,12 @@ func (s *Sink) running() string {
 	return s.rt.shape
 }
 
-// wrote notes how a write went. Trouble is an alarm once, not with each attempt.
-func (s *Sink) wrote(err error, out *watcher.Outcome) bool {
+// wrote notes how a write went, and of what. Trouble is an alarm once, not with each attempt.
+func (s *Sink) wrote(what sum, err error, out *watcher.Outcome) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
+		s.file.sum, s.file.written = what, time.Now()
 		s.file.next, s.file.trouble = time.Time{}, ""
 		// A file without instances is the worst to be reloaded from: the first ones do not wait.
 		if slices.ContainsFunc(s.backends, func(b *backend) bool { return b.known }) {
@@ -176,7 +245,7 @@ func (s *Sink) wrote(err error, out *watcher.Outcome) bool {
 // write replaces the file: beside it, checked, synced, renamed. A shape that was checked or
 // runs is not checked again, since only numbers and addresses in its slots are new. With
 // keep the old file stays as the last good one.
-func (s *Sink) write(ctx context.Context, text, have []byte, check, keep bool) error {
+func (s *Sink) write(ctx context.Context, wanted content, check, keep bool) error {
 	file := s.o.Config.File
 	dir := filepath.Dir(file)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -187,7 +256,7 @@ func (s *Sink) write(ctx context.Context, text, have []byte, check, keep bool) e
 		return err
 	}
 	defer tmp.Cleanup()
-	if _, err := io.Copy(tmp, bytes.NewReader(text)); err != nil {
+	if err := wanted(tmp); err != nil {
 		return err
 	}
 	if check {
@@ -196,6 +265,10 @@ func (s *Sink) write(ctx context.Context, text, have []byte, check, keep bool) e
 		}
 	}
 	if keep {
+		have, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
 		if err := renameio.WriteFile(s.lastGood(), have, 0o644, renameio.WithTempDir(dir)); err != nil {
 			return err
 		}

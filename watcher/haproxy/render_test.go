@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -52,6 +53,13 @@ func rendered(t testing.TB, c config.Config) []byte {
 		lines[name] = b.layout(b.slotCount(4, false))
 	}
 	return doc.render(from(lines))
+}
+
+// render is the whole file.
+func (d document) render(slots func(backend string) []byte) []byte {
+	var b bytes.Buffer
+	_ = d.write(&b, slots) // a buffer takes everything
+	return b.Bytes()
 }
 
 // from fills the gaps of a document.

@@ -116,7 +116,7 @@ func (s *Sink) connect(ctx context.Context, out *watcher.Outcome) error {
 		}
 		return fmt.Errorf("haproxy: %w", err)
 	}
-	s.rt, s.hangs, s.reloads.hung, s.goneSince = rt, 0, false, time.Time{}
+	s.rt, s.hangs, s.reloads.hung, s.goneSince, s.dirty = rt, 0, false, time.Time{}, true
 	if s.counts.Pid != rt.info.pid {
 		err = s.newWorker(ctx, out)
 	}
@@ -146,7 +146,7 @@ func (s *Sink) load(pid int, text string) error {
 	for _, b := range s.backends {
 		servers, live := rows[b.name]
 		if live || fresh {
-			b.take(servers, fresh)
+			b.take(slices.Clone(servers), fresh) // without the room for more
 		}
 		b.live = live
 		delete(rows, b.name)
@@ -348,6 +348,7 @@ func (s *Sink) execute(ctx context.Context, jobs []job, p purpose, out *watcher.
 		}
 		n -= len(j.commands)
 		j.b.done(j.change)
+		s.dirty = true
 		out.Actions = append(out.Actions, watcher.Action{Kind: p.kind, Text: joined(j.commands), Why: j.why, Service: j.b.route.Service})
 	}
 	return nil, err
