@@ -5,7 +5,7 @@
 // It holds no knowledge of ZooKeeper, of SSH or of how a host is changed, and it never
 // connects to a host while Terraform validates or configures. Terraform's state is a note
 // of what was seen, never the truth: hosts are, so a state that was lost or that lies costs
-// no data.
+// no data. Its functions make texts of texts, and need no host at all.
 package provider
 
 import (
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -54,6 +55,7 @@ type Contact struct {
 var (
 	_ provider.Provider                   = (*Provider)(nil)
 	_ provider.ProviderWithValidateConfig = (*Provider)(nil)
+	_ provider.ProviderWithFunctions      = (*Provider)(nil)
 )
 
 // Metadata implements provider.Provider.
@@ -108,3 +110,8 @@ func (p *Provider) Resources(context.Context) []func() resource.Resource {
 
 // DataSources implements provider.Provider.
 func (p *Provider) DataSources(context.Context) []func() datasource.DataSource { return nil }
+
+// Functions implements provider.ProviderWithFunctions.
+func (p *Provider) Functions(context.Context) []func() function.Function {
+	return []func() function.Function{connectStringFunction, knownHostFunction, sysctlPresetFunction, p.zooCfgFunction}
+}
