@@ -53,8 +53,11 @@ func loadConfig(file string) (*config.Config, error) {
 	return config.Load(file, b)
 }
 
-// gcPercent keeps the heap of a daemon that lives beside applications small. It allocates
-// when something changes, so collecting more often costs nothing that is felt.
+// gcPercent keeps the heap of a daemon that lives beside applications small. Measured with
+// 10,000 instances, 40 s after 10,000 changes, one run each on a busy machine: 43 MB resident
+// and 0.6 % of a core at rest with 50, 40 MB and 0.9 % with 25. Of the two the processor is what
+// is short. A memory limit would not follow the size of the site, and giving memory back
+// after a burst (debug.FreeOSMemory) was worth 1 MB.
 const gcPercent = 50
 
 // serve runs the daemon. That it was told to end is no error.
