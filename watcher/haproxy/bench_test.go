@@ -3,6 +3,7 @@ package haproxy
 import (
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/zkboot/zkboot/watcher"
@@ -95,5 +96,20 @@ func BenchmarkALookAt500Backends(b *testing.B) {
 			b.Fatal(err)
 		}
 		r.odd(active)
+	}
+}
+
+func BenchmarkTheConnectionsOfABackend(b *testing.B) {
+	r := big(b)
+	columns := strings.Repeat("0,", 90) // as many as 2.6 has behind the first few
+	text := "# pxname,svname,scur,used_conn_cur," + strings.ReplaceAll(columns, "0", "other") + "addr,\n"
+	for _, x := range r.backend("zkwatch-svc123").servers {
+		text += "zkwatch-svc123," + x.name + ",0,0," + columns + x.addr.String() + ",\n"
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := r.backend("zkwatch-svc123").settle(text); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -62,7 +62,7 @@ func parseState(text string) iter.Seq2[row, error] {
 
 func parseRow(line string) (row, error) {
 	var f [19]string
-	if n := fields(f[:], line); n < len(f) {
+	if n := fields(f[:], line, " "); n < len(f) {
 		return row{}, fmt.Errorf("show servers state: expected at least 19 columns, seen %q", line)
 	}
 	var bad error
@@ -89,11 +89,11 @@ func parseRow(line string) (row, error) {
 	return r, bad
 }
 
-// fields splits line at single blanks into out and returns how many it filled.
-func fields(out []string, line string) int {
+// fields splits line at single separators into out and returns how many it filled.
+func fields(out []string, line, separator string) int {
 	for n := range out {
 		var more bool
-		if out[n], line, more = strings.Cut(line, " "); !more {
+		if out[n], line, more = strings.Cut(line, separator); !more {
 			return n + 1
 		}
 	}
@@ -116,12 +116,13 @@ func parseConns(backend, text string) ([]conns, error) {
 		return nil, err
 	}
 	var out []conns
+	f := make([]string, slices.Max(at)+1) // of a hundred columns, in each of many lines
 	for line := range strings.Lines(rest) {
-		f := strings.Split(line, ",")
+		n := fields(f, line, ",")
 		if f[0] != backend {
 			continue
 		}
-		if len(f) <= slices.Max(at) {
+		if n < len(f) {
 			return nil, fmt.Errorf("show stat: a line is cut short: %.80q", line)
 		}
 		c := conns{server: f[at[1]]}
