@@ -53,8 +53,9 @@ acceptance: deps mirror ## the provider under real Terraform on real hosts (root
 lint: ## gofmt, go vet and staticcheck
 	./scripts/lint.sh
 
-generate: ## make the generated files again
+generate: mirror ## make the generated files again
 	$(GO) generate ./...
+	./scripts/generate-docs.sh
 
 bench: deps build ## the measured figures, as ratios taken in one run (root, apt)
 	./scripts/bench.sh
