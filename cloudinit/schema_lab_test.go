@@ -75,23 +75,41 @@ func TestSchemaTakesWhatWeRender(t *testing.T) {
 	}
 }
 
-// cloud-init's own parser and shell writer see what our tests see with another parser.
-func TestRealParserReadsTheSame(t *testing.T) {
-	odd := "no\n\tüber\u2028\u0085 'x' \"y\" \\ ${z} `w` #: - [ { & * ! | > % @\n\n"
-	o := facts("zk1", everything(), wish("x", bootstrap.File{Path: "/etc/x", Content: odd, Mode: 0o644, Owner: "root", Group: "root"}))
+// realParser runs a line of Python on a document d as cloud-init's own parser reads it.
+func realParser(t *testing.T, doc []byte, print string) string {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "user-data")
-	doc := render(t, o).UserData
 	if err := os.WriteFile(file, doc, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	script := `import sys; from cloudinit import util, safeyaml
-d = safeyaml.load(open(sys.argv[1], encoding="utf-8").read())
-sys.stdout.write([f["content"] for f in d["write_files"] if f["path"] == "/etc/x"][0] + util.shellify(d["runcmd"]))`
+	script := "import sys; from cloudinit import util, safeyaml\n" +
+		"d = safeyaml.load(open(sys.argv[1], encoding='utf-8').read())\nsys.stdout.write(" + print + ")"
 	cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", "-c", script, file)
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+unpacked+"/usr/lib/python3/dist-packages", "PYTHONDONTWRITEBYTECODE=1", "PYTHONIOENCODING=utf-8")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
-	if want := odd + "#!/bin/sh\n" + read(t, doc).Run[0] + "\n"; err != nil || string(out) != want {
-		t.Errorf("%v\n%q, want\n%q", err, out, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// cloud-init's own parser and shell writer see what our tests see with another parser.
+func TestRealParserReadsTheSame(t *testing.T) {
+	odd := "no\n\tüber\u2028\u0085 'x' \"y\" \\ ${z} `w` #: - [ { & * ! | > % @\n\n"
+	o := facts("zk1", everything(), wish("x", bootstrap.File{Path: "/etc/x", Content: odd, Mode: 0o644, Owner: "root", Group: "root"}))
+	doc := render(t, o).UserData
+	got := realParser(t, doc, `[f["content"] for f in d["write_files"] if f["path"] == "/etc/x"][0] + util.shellify(d["runcmd"])`)
+	if want := odd + "#!/bin/sh\n" + read(t, doc).Run[0] + "\n"; got != want {
+		t.Errorf("%q, want\n%q", got, want)
+	}
+}
+
+// Names that YAML 1.1 takes for truth values, numbers and times are names.
+func TestRealParserReadsNames(t *testing.T) {
+	for _, host := range []string{"no", "y", "null", "12", "0644", "0x1f", "1e3", "1.5", "2026-01-01"} {
+		if got := realParser(t, render(t, Options{Host: host}).UserData, `repr(d["hostname"])`); got != "'"+host+"'" {
+			t.Errorf("%s is read as %s", host, got)
+		}
 	}
 }
