@@ -26,6 +26,7 @@ type backend struct {
 
 	live    bool     // HAProxy runs this backend
 	servers []server // slots, then overflow servers, then those of others
+	quiet   bool     // no server is busy: nothing has to be looked for until one is touched
 	frees   uint32   // counts servers that were freed
 	missing int      // targets that found no server
 	// limit is how many slots are known to be too many for HAProxy to start; 0 for none.

@@ -168,7 +168,7 @@ func (b *backend) section(spare int, reload bool) section {
 }
 
 // touch says that the sections may be others now.
-func (b *backend) touch() { b.sections = [2]section{} }
+func (b *backend) touch() { b.sections, b.quiet = [2]section{}, false }
 
 // shapeKey names a file by everything but addresses and weights: what `haproxy -c` and a
 // load depend on.
