@@ -121,7 +121,7 @@ func (w *worker) sameList(a answer) bool {
 
 func (w *worker) compareAtOnce(ctx context.Context, b bulk) (bool, error) {
 	names := w.seen.children.names(true)
-	some, err := w.c.readAtOnce(ctx, b, append([]part{{path: w.at.Path}}, below(w.at.Path, names)...))
+	some, err := w.c.readAtOnce(ctx, b, append([]part{{dir: w.at.Path}}, below(w.at.Path, names)...))
 	if err != nil {
 		return false, err
 	}

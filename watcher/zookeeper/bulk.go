@@ -127,7 +127,7 @@ func (c *Client) values(ctx context.Context, path string, names []string) ([]res
 	out := make([]result, len(parts))
 	for i, p := range parts {
 		out[i].answer, out[i].err = read(ctx, c, func(r registry) (answer, error) {
-			data, stat, err := r.Get(p.path)
+			data, stat, err := r.Get(p.path())
 			return answered(answer{data: data}, stat, err)
 		})
 		if broken(out[i].err) {
@@ -141,7 +141,7 @@ func (c *Client) values(ctx context.Context, path string, names []string) ([]res
 func below(path string, names []string) []part {
 	parts := make([]part, len(names))
 	for i, name := range names {
-		parts[i] = part{path: path + "/" + name}
+		parts[i] = part{dir: path, name: name}
 	}
 	return parts
 }
@@ -182,7 +182,7 @@ func (w *worker) lookAtOnce(ctx context.Context, b bulk, t task, start time.Time
 // listAtOnce reads the path, the names of the children, and the data of those of which an
 // event told: mostly that is all there is to read.
 func (w *worker) listAtOnce(ctx context.Context, b bulk, told []string) error {
-	parts := []part{{path: w.at.Path}, {path: w.at.Path, names: true}}
+	parts := []part{{dir: w.at.Path}, {dir: w.at.Path, names: true}}
 	some, err := w.c.readAtOnce(ctx, b, append(parts, below(w.at.Path, told)...))
 	if err != nil {
 		return err

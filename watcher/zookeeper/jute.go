@@ -26,8 +26,15 @@ const watchBelow = 1
 
 // part is one question of a bulk read: the data of a znode, or the names of its children.
 type part struct {
-	path  string
-	names bool
+	dir, name string // the znode is dir, or name below it
+	names     bool
+}
+
+func (p part) path() string {
+	if p.name == "" {
+		return p.dir
+	}
+	return p.dir + "/" + p.name
 }
 
 // result is the answer to a part. The error is an answer too, such as zk.ErrNoNode. Names come
@@ -40,14 +47,23 @@ type result struct {
 // multiRead encodes parts (MultiOperationRecord): before each one a header with its type,
 // and one more that says that it is the last.
 func multiRead(parts []part) []byte {
-	var b []byte
+	size := 9
+	for _, p := range parts {
+		size += 9 + 4 + len(p.dir) + 1 + len(p.name) + 1
+	}
+	b := make([]byte, 0, size)
 	for _, p := range parts {
 		op := int32(opGetData)
 		if p.names {
 			op = opGetChildren
 		}
 		b = header(b, op, false)
-		b = text(b, p.path)
+		if p.name == "" {
+			b = text(b, p.dir)
+		} else {
+			b = binary.BigEndian.AppendUint32(b, uint32(len(p.dir)+1+len(p.name)))
+			b = append(append(append(b, p.dir...), '/'), p.name...)
+		}
 		b = append(b, 0) // no watch: the server would ignore it here
 	}
 	return header(b, -1, true)

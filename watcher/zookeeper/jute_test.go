@@ -12,9 +12,10 @@ import (
 
 // A request as a server of 3.8.0 takes it, byte for byte.
 func TestMultiReadIsEncodedAsServersReadIt(t *testing.T) {
-	got := multiRead([]part{{path: "/a"}, {path: "/a", names: true}})
+	got := multiRead([]part{{dir: "/a"}, {dir: "/a", names: true}, {dir: "/a", name: "b"}})
 	want := []byte("\x00\x00\x00\x04\x00\xff\xff\xff\xff" + "\x00\x00\x00\x02/a\x00" +
 		"\x00\x00\x00\x08\x00\xff\xff\xff\xff" + "\x00\x00\x00\x02/a\x00" +
+		"\x00\x00\x00\x04\x00\xff\xff\xff\xff" + "\x00\x00\x00\x04/a/b\x00" +
 		"\xff\xff\xff\xff\x01\xff\xff\xff\xff")
 	if !bytes.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

@@ -301,8 +301,8 @@ func (w *worker) unknown(reason, event string) {
 }
 
 // nextAudit is around the configured time from now, so that audits of a fleet do not meet. Those
-// of one host do, once a second: what wakes it up for one is spared for the others.
+// of one host do, every five seconds: what wakes it up for one is spared for the others.
 func (w *worker) nextAudit() time.Time {
 	pause := w.c.o.Audit/2 + rand.N(w.c.o.Audit+1)
-	return w.c.born.Add((time.Since(w.c.born) + pause).Round(min(time.Second, w.c.o.Audit/8)))
+	return w.c.born.Add((time.Since(w.c.born) + pause).Round(min(5*time.Second, w.c.o.Audit/8)))
 }

@@ -87,22 +87,22 @@ func (tc *treeConn) read(_ context.Context, parts []part) ([]result, error) {
 	if slices.ContainsFunc(parts, func(p part) bool { return p.names }) {
 		op = "bulkList"
 	}
-	return do(tr, op, parts[0].path, func() ([]result, []zk.Event, error) {
+	return do(tr, op, parts[0].path(), func() ([]result, []zk.Event, error) {
 		if tr.conn != tc {
 			return nil, nil, zk.ErrConnectionClosed
 		}
 		out := make([]result, len(parts))
 		for i, p := range parts {
-			if tr.fail != nil && tr.fail("part", p.path) == zk.ErrNothing {
+			if tr.fail != nil && tr.fail("part", p.path()) == zk.ErrNothing {
 				return nil, nil, zk.ErrNothing
 			}
-			switch n := tr.seen()[p.path]; {
+			switch n := tr.seen()[p.path()]; {
 			case n == nil:
 				out[i].err = zk.ErrNoNode
 			case n.denied:
 				out[i].err = zk.ErrNoAuth
 			case p.names:
-				out[i].answer = answer{exists: true, names: childNames(tr.seen(), p.path)}
+				out[i].answer = answer{exists: true, names: childNames(tr.seen(), p.path())}
 			default:
 				out[i].answer = answer{exists: true, data: n.data, stat: n.stat}
 			}
