@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -149,25 +150,44 @@ func (b *bench) hop(ctx context.Context) ([]figure, error) {
 	}
 	defer s.close()
 	rate := b.hopRate
-	b.say("a hop through the sidecar at %d requests/s", rate)
+	var t hopTimes
+	for {
+		b.say("a hop through the sidecar at %d requests/s", rate)
+		if t, err = hopAt(ctx, rate, trafficAddr(1), h.config.Routes["web"].Bind); err != nil {
+			return nil, err
+		}
+		if t.carried(rate) || rate < 1000 {
+			break
+		}
+		rate = rate * 3 / 4 // what was measured is the queue before a machine that cannot carry it
+	}
+	return []figure{figure{Name: "added to a request by the sidecar, p50", Measured: median(t.through) - median(t.direct), Unit: "ms", Max: ceiling(0.2),
+		Note: fmt.Sprintf("asked for %d/s, the most of %d/s and down that this machine carried now; reached %s /s; direct p50 %s, through HAProxy %s ms, in turns; client, HAProxy and backend share the cores",
+			rate, b.hopRate, list(t.rates, "%.0f"), list(t.direct, "%.3f"), list(t.through, "%.3f"))}.judged()}, nil
+}
+
+// hopTimes are the p50 of each round in ms, and the rates that were reached.
+type hopTimes struct{ direct, through, rates []float64 }
+
+// carried reports whether nearly all requests could be sent when they were due.
+func (t hopTimes) carried(rate int) bool { return slices.Min(t.rates) >= 0.99*float64(rate) }
+
+func hopAt(ctx context.Context, rate int, direct, through string) (t hopTimes, err error) {
 	const rounds = 4
-	var direct, through, rates []float64
 	for range rounds {
 		for _, side := range []struct {
 			addr string
 			into *[]float64
-		}{{trafficAddr(1), &direct}, {h.config.Routes["web"].Bind, &through}} {
+		}{{direct, &t.direct}, {through, &t.through}} {
 			hist, reached, err := paced(ctx, side.addr, rate, 4*time.Second)
 			if err != nil {
-				return nil, err
+				return t, err
 			}
 			*side.into = append(*side.into, float64(hist.ValueAtQuantile(50))/1000)
-			rates = append(rates, reached)
+			t.rates = append(t.rates, reached)
 		}
 	}
-	return []figure{figure{Name: "added to a request by the sidecar, p50", Measured: median(through) - median(direct), Unit: "ms", Max: ceiling(0.2),
-		Note: fmt.Sprintf("asked for %d/s, reached %s /s; direct p50 %s, through HAProxy %s ms, in turns; client, HAProxy and backend share the cores",
-			rate, list(rates, "%.0f"), list(direct, "%.3f"), list(through, "%.3f"))}.judged()}, nil
+	return t, nil
 }
 
 // paced sends GETs at a fixed rate over 16 connections and returns their latencies in us.
