@@ -120,6 +120,26 @@ func TestBulkReadsAfterAReconnectInTheSameSession(t *testing.T) {
 	}
 }
 
+// Scenario 10: a fleet that lost one server does not fall upon the next one.
+func TestManyServicesAreComparedOverALongerTime(t *testing.T) {
+	bubble(t, "at once", func(t *testing.T) {
+		tr := newTree(t, Options{})
+		for _, test := range []struct {
+			services int
+			want     time.Duration
+		}{{1, 2 * time.Second}, {199, 2 * time.Second}, {500, 10 * time.Second}, {10_000, 45 * time.Second / 4}} {
+			tr.c.mu.Lock()
+			for n := range test.services {
+				tr.c.watched[fmt.Sprint("/s", n)] = nil
+			}
+			tr.c.mu.Unlock()
+			if got := tr.c.catchUp(); got != test.want {
+				t.Errorf("%d services: over %s, want %s", test.services, got, test.want)
+			}
+		}
+	})
+}
+
 // A reading that fails half way leaves nothing behind that looks as if it had been read.
 func TestBulkReadThatFailsIsDoneWhole(t *testing.T) {
 	for _, op := range []string{"watch", "bulkList", "bulk"} {
