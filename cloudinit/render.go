@@ -201,7 +201,7 @@ func (w wants) written() []file {
 		out = append(out, newFile(f.Path, f.Mode, f.Content))
 	}
 	for _, m := range w.mounts {
-		out = append(out, newFile("/etc/systemd/system/"+mountUnit(m.Path), 0o644, mountContent(m)))
+		out = append(out, newFile("/etc/systemd/system/"+mountUnit(m.Path), 0o644, m.UnitText()))
 	}
 	for _, u := range w.units {
 		out = append(out, newFile("/etc/systemd/system/"+u.Name, 0o644, u.Content))

@@ -1,7 +1,6 @@
 package cloudinit
 
 import (
-	"cmp"
 	"path"
 	"strings"
 
@@ -124,24 +123,8 @@ func quote(word string) string {
 // mountUnit is the name that systemd demands for a mount; see systemd.mount(5).
 func mountUnit(dir string) string { return unit.UnitNamePathEscape(dir) + ".mount" }
 
-// mountContent is the unit that apply writes.
-func mountContent(m bootstrap.Mount) string {
-	options := cmp.Or(strings.Join(m.Options, ","), "defaults")
-	return "# Written by zkboot; the next apply overwrites changes made here.\n" +
-		"[Unit]\nDescription=" + m.Path + " (zkboot)\n\n" +
-		"[Mount]\nWhat=" + m.Device + "\nWhere=" + m.Path + "\nType=" + m.FSType + "\nOptions=" + options + "\n\n" +
-		"[Install]\nWantedBy=local-fs.target\n"
-}
-
 // sourceFiles are the two files that apply writes for a source. cloud-init's own form of a
 // source, apt: sources:, makes others.
 func sourceFiles(s bootstrap.AptSource) []file {
-	key := "/etc/apt/keyrings/" + s.Name + ".asc"
-	var b strings.Builder
-	b.WriteString("Types: deb\nURIs: " + strings.Join(s.URIs, " ") + "\nSuites: " + strings.Join(s.Suites, " ") + "\n")
-	if len(s.Components) > 0 {
-		b.WriteString("Components: " + strings.Join(s.Components, " ") + "\n")
-	}
-	b.WriteString("Signed-By: " + key + "\n")
-	return []file{newFile(key, 0o644, s.Key), newFile("/etc/apt/sources.list.d/"+s.Name+".sources", 0o644, b.String())}
+	return []file{newFile(s.KeyPath(), 0o644, s.Key), newFile("/etc/apt/sources.list.d/"+s.Name+".sources", 0o644, s.Deb822())}
 }

@@ -18,7 +18,7 @@ import (
 )
 
 func sourcePath(name string) string { return "/etc/apt/sources.list.d/" + name + ".sources" }
-func keyPath(name string) string    { return "/etc/apt/keyrings/" + name + ".asc" }
+func keyPath(name string) string    { return bootstrap.AptSource{Name: name}.KeyPath() }
 
 // maxSource bounds a source file and a key, in bytes.
 const maxSource = 256 << 10
@@ -47,21 +47,7 @@ func (m *machine) seeAptSource(name string) (bootstrap.Resource, error) {
 	return seen, nil
 }
 
-// renderSource writes the deb822 form of sources.list(5).
-// https://manpages.debian.org/bookworm/apt/sources.list.5.en.html
-func renderSource(r bootstrap.AptSource) string {
-	var b strings.Builder
-	b.WriteString("Types: deb\n")
-	fmt.Fprintf(&b, "URIs: %s\n", strings.Join(r.URIs, " "))
-	fmt.Fprintf(&b, "Suites: %s\n", strings.Join(r.Suites, " "))
-	if len(r.Components) > 0 {
-		fmt.Fprintf(&b, "Components: %s\n", strings.Join(r.Components, " "))
-	}
-	fmt.Fprintf(&b, "Signed-By: %s\n", keyPath(r.Name))
-	return b.String()
-}
-
-// parseSource reads what renderSource writes. A file that says anything else, such as a
+// parseSource reads what AptSource.Deb822 writes. A file that says anything else, such as a
 // second stanza, another type or another key, comes out without URIs, so that it differs
 // from every wanted source.
 func parseSource(src, key string) bootstrap.AptSource {
@@ -114,7 +100,7 @@ func (m *machine) putAptSource(ctx context.Context, want bootstrap.AptSource, no
 	if err := m.write(keyPath(want.Name), []byte(want.Key), root); err != nil {
 		return err
 	}
-	if err := m.write(sourcePath(want.Name), []byte(renderSource(want)), root); err != nil {
+	if err := m.write(sourcePath(want.Name), []byte(want.Deb822()), root); err != nil {
 		return err
 	}
 	if err := m.awaitAptLock(ctx, note); err != nil {

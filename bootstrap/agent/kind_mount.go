@@ -100,19 +100,6 @@ func (m *machine) inFstab(name string) (bool, error) {
 	return found, err
 }
 
-// renderMount is a mount unit: unlike a line of fstab it is a file of our own, to be
-// written and removed as a whole.
-func renderMount(want bootstrap.Mount) string {
-	options := strings.Join(want.Options, ",")
-	if options == "" {
-		options = "defaults"
-	}
-	return "# Written by zkboot; the next apply overwrites changes made here.\n" +
-		"[Unit]\nDescription=" + want.Path + " (zkboot)\n\n" +
-		"[Mount]\nWhat=" + want.Device + "\nWhere=" + want.Path + "\nType=" + want.FSType + "\nOptions=" + options + "\n\n" +
-		"[Install]\nWantedBy=local-fs.target\n"
-}
-
 func (m *machine) putMount(ctx context.Context, want bootstrap.Mount, note func(string)) error {
 	if err := checkMount(want); err != nil {
 		return err
@@ -131,7 +118,7 @@ func (m *machine) putMount(ctx context.Context, want bootstrap.Mount, note func(
 		return err
 	}
 	name := mountUnit(want.Path)
-	if err := m.write(unitPath(name), []byte(renderMount(want)),
+	if err := m.write(unitPath(name), []byte(want.UnitText()),
 		rights{mode: 0o644, owner: strconv.Itoa(os.Geteuid()), group: strconv.Itoa(os.Getegid())}); err != nil {
 		return err
 	}

@@ -127,7 +127,7 @@ func TestAptSourceOfOneWordEach(t *testing.T) {
 
 // Whatever our form does not say makes the source differ, so that apply writes it anew.
 func TestAptSourceOfAnotherFormDiffers(t *testing.T) {
-	good := renderSource(source())
+	good := source().Deb822()
 	for name, src := range map[string]string{
 		"disabled":     good + "Enabled: no\n",
 		"trusted":      good + "Trusted: yes\n",
@@ -155,7 +155,7 @@ func TestAptSourceRoundTrip(t *testing.T) {
 	words := rapid.SliceOfN(word, 1, 3)
 	rapid.Check(t, func(t *rapid.T) {
 		want := bootstrap.AptSource{Name: "x", URIs: words.Draw(t, "uris"), Suites: words.Draw(t, "suites"), Components: words.Draw(t, "components")}
-		got := parseSource(renderSource(want), keyPath("x"))
+		got := parseSource(want.Deb822(), keyPath("x"))
 		got.Name = "x"
 		if d := want.Drift(got); len(d) > 0 {
 			t.Fatalf("%+v", d)
@@ -164,7 +164,7 @@ func TestAptSourceRoundTrip(t *testing.T) {
 }
 
 func FuzzParseSource(f *testing.F) {
-	f.Add(renderSource(source()))
+	f.Add(source().Deb822())
 	f.Fuzz(func(t *testing.T, src string) {
 		for _, uri := range parseSource(src, keyPath("x")).URIs {
 			if strings.ContainsAny(uri, " \n\t") {
