@@ -110,10 +110,11 @@ func (m *managed) Read(ctx context.Context, req resource.ReadRequest, resp *reso
 		resp.State.RemoveResource(ctx)
 		return
 	}
-	hosts, report := drift(eng, spec, now)
+	found, report := drift(eng, spec, now)
 	resp.Diagnostics.Append(m.diagnostics(warn(report, func(bootstrap.Finding) bool { return true }))...)
-	if hosts != nil {
-		resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("hosts_state"), hosts)...)
+	if found != nil {
+		found.save(ctx, &resp.State, &resp.Diagnostics)
+		resp.Diagnostics.Append(found.wanted.save(ctx, resp.Private)...)
 	}
 }
 
@@ -129,6 +130,8 @@ func (m *managed) Update(ctx context.Context, req resource.UpdateRequest, resp *
 		return
 	}
 	spec := m.spec(req.Plan.Raw, &resp.Diagnostics)
+	var planned types.Map
+	resp.Diagnostics.Append(req.Plan.GetAttribute(ctx, path.Root("things"), &planned)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -141,7 +144,9 @@ func (m *managed) Update(ctx context.Context, req resource.UpdateRequest, resp *
 		return
 	}
 	resp.State.Raw = req.Plan.Raw
-	m.save(limited, &resp.State, m.converged(limited, eng, spec), &resp.Diagnostics)
+	now := m.converged(limited, eng, spec)
+	now.things = now.things.promised(planned)
+	m.save(limited, &resp.State, now, &resp.Diagnostics)
 }
 
 // reread writes into the state of before what an update that failed has left on the hosts,
@@ -156,8 +161,8 @@ func (m *managed) reread(ctx context.Context, state *tfsdk.State, diags *diag.Di
 	eng := m.engine(ctx, standing)
 	defer closeEngine(eng, diags)
 	now, _ := eng.Look(ctx, spec)
-	if hosts, _ := drift(eng, spec, now); hosts != nil {
-		diags.Append(state.SetAttribute(ctx, path.Root("hosts_state"), hosts)...)
+	if found, _ := drift(eng, spec, now); found != nil {
+		found.save(ctx, state, diags)
 	}
 }
 

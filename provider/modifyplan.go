@@ -80,9 +80,9 @@ func (m *managed) checkRename(ctx context.Context, req resource.ModifyPlanReques
 	}
 }
 
-// planHosts sets hosts_state for an object that is there already: a host that has drifted
-// comes back in sync, and one that a new configuration changes is known after apply. Hosts
-// are asked only when the configuration has changed: drift was found by Read.
+// planHosts sets hosts_state and things for an object that is there already: a host that has
+// drifted comes back in sync, and one that a new configuration changes is known after apply.
+// Hosts are asked only when the configuration has changed: drift was found by Read.
 func (m *managed) planHosts(ctx context.Context, spec *bootstrap.Spec, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	at := path.Root("hosts_state")
 	var planned types.Map
@@ -92,27 +92,53 @@ func (m *managed) planHosts(ctx context.Context, spec *bootstrap.Spec, req resou
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	if !planned.IsUnknown() || m.sameSpec(req.Plan.Raw, req.State.Raw) {
+		m.planDrift(ctx, spec, before, req, resp)
+		return
+	}
+	changes, things, ok := m.ask(ctx, spec, req, resp)
+	if !ok {
+		return
+	}
 	after := map[string]attr.Value{}
 	for _, host := range spec.HostNames() {
 		after[host] = types.StringValue(inSync)
-	}
-	if planned.IsUnknown() && !m.sameSpec(req.Plan.Raw, req.State.Raw) {
-		changes, ok := m.ask(ctx, spec, req, resp)
-		if !ok {
-			return
-		}
-		for host := range changes {
-			if before[host] == inSync {
-				after[host] = types.StringUnknown()
-			}
+		if changes[host] != "" && before[host] == inSync {
+			after[host] = types.StringUnknown()
 		}
 	}
 	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, at, types.MapValueMust(types.StringType, after))...)
+	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("things"), things.value(spec.HostNames()))...)
 }
 
-// ask looks at the hosts and returns what a changed configuration changes on each. Hosts
-// that do not answer are warnings: whether they are needed is for the apply to say.
-func (m *managed) ask(ctx context.Context, spec *bootstrap.Spec, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) (map[string]string, bool) {
+// planDrift plans for an unchanged spec that hosts which have drifted come back to what Read
+// found to be wanted there. What has not drifted is not touched, so that nothing but drift
+// makes a plan.
+func (m *managed) planDrift(ctx context.Context, spec *bootstrap.Spec, before map[string]string, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	at := path.Root("things")
+	var were types.Map
+	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("hosts_state"), allInSync(spec))...)
+	resp.Diagnostics.Append(req.State.GetAttribute(ctx, at, &were)...)
+	wanted, diags := loadWanted(ctx, req.Private)
+	resp.Diagnostics.Append(diags...)
+	if were.IsNull() || resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, at, were)...)
+		return
+	}
+	after := were.Elements()
+	planned := wanted.value(spec.HostNames()).Elements()
+	for _, host := range spec.HostNames() {
+		if before[host] != inSync {
+			after[host] = planned[host]
+		}
+	}
+	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, at, types.MapValueMust(thingsType, after))...)
+}
+
+// ask looks at the hosts and returns what a changed configuration changes on each, and what
+// stands there afterwards. Hosts that do not answer are warnings: whether they are needed is
+// for the apply to say.
+func (m *managed) ask(ctx context.Context, spec *bootstrap.Spec, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) (map[string]string, things, bool) {
 	ctx, cancel := within(ctx, req.Plan, timeouts.Value.Read, readTimeout, &resp.Diagnostics)
 	defer cancel()
 	eng := m.engine(ctx, standing)
@@ -121,7 +147,7 @@ func (m *managed) ask(ctx context.Context, spec *bootstrap.Spec, req resource.Mo
 	plan, report := eng.PlanFrom(spec, now, bootstrap.Intent{Verb: bootstrap.VerbConverge})
 	resp.Diagnostics.Append(m.diagnostics(unreachableWarns(report))...)
 	if plan == nil {
-		return nil, false
+		return nil, nil, false
 	}
-	return pending(plan), true
+	return pending(plan), thingsAfter(eng.Roles, spec, now, plan), true
 }

@@ -25,8 +25,9 @@ const shown = 5
 // observed are the computed attributes. Facts that change by themselves, such as who leads,
 // are not among them: they would make every plan dirty.
 type observed struct {
-	texts map[string]*string // by attribute; nil: not known
-	hosts map[string]string  // nil: not known
+	texts  map[string]*string // by attribute; nil: not known
+	hosts  map[string]string  // nil: not known
+	things things             // nil: not known
 }
 
 // save writes the computed attributes; what is not known becomes null, never unknown,
@@ -36,12 +37,19 @@ func (k kind) save(ctx context.Context, to *tfsdk.State, o observed, diags *diag
 		diags.Append(to.SetAttribute(ctx, path.Root(name), o.texts[name])...)
 	}
 	diags.Append(to.SetAttribute(ctx, path.Root("hosts_state"), o.hosts)...)
+	diags.Append(to.SetAttribute(ctx, path.Root("things"), map[string]map[string]string(o.things))...)
 }
 
 // converged is what stands after an apply that succeeded.
 func (m *managed) converged(ctx context.Context, eng *bootstrap.Engine, spec *bootstrap.Spec) observed {
 	now, _ := eng.Look(ctx, spec)
-	o := observed{texts: map[string]*string{}, hosts: allInSync(spec)}
+	o := observed{texts: map[string]*string{}, hosts: allInSync(spec), things: things{}}
+	for _, host := range spec.HostNames() {
+		o.things[host] = map[string]string{} // what a plan knows a host of must not be missing
+	}
+	if found, _ := drift(eng, spec, now); found != nil {
+		maps.Copy(o.things, found.things)
+	}
 	for name, text := range m.planned(spec) {
 		o.texts[name] = &text
 	}
@@ -110,9 +118,22 @@ func gone(roles []bootstrap.Role, spec *bootstrap.Spec, now bootstrap.Site) bool
 	return len(now.Reachable()) == len(spec.Hosts) && len(manifests(roles, spec, now)) == 0
 }
 
-// drift says of each host what an apply of the spec would do there. It is nil when that
-// cannot be told, and the report then says why; warnings of the spec are not repeated.
-func drift(eng *bootstrap.Engine, spec *bootstrap.Spec, now bootstrap.Site) (map[string]string, bootstrap.Report) {
+// drifted is what stands on hosts, seen against what a spec wants there.
+type drifted struct {
+	hosts  map[string]string // what an apply would do on each
+	things things            // as they are
+	wanted things            // as an apply would leave them
+}
+
+// save writes the attributes about hosts.
+func (d *drifted) save(ctx context.Context, to *tfsdk.State, diags *diag.Diagnostics) {
+	diags.Append(to.SetAttribute(ctx, path.Root("hosts_state"), d.hosts)...)
+	diags.Append(to.SetAttribute(ctx, path.Root("things"), map[string]map[string]string(d.things))...)
+}
+
+// drift compares what was seen with the spec. It is nil when that cannot be told, and the
+// report then says why; warnings of the spec are not repeated.
+func drift(eng *bootstrap.Engine, spec *bootstrap.Spec, now bootstrap.Site) (*drifted, bootstrap.Report) {
 	plan, report := eng.PlanFrom(spec, now, bootstrap.Intent{Verb: bootstrap.VerbConverge})
 	var errs bootstrap.Report
 	for _, f := range report.Findings {
@@ -123,8 +144,8 @@ func drift(eng *bootstrap.Engine, spec *bootstrap.Spec, now bootstrap.Site) (map
 	if plan == nil {
 		return nil, errs
 	}
-	out := allInSync(spec)
-	maps.Copy(out, pending(plan))
+	out := &drifted{hosts: allInSync(spec), things: thingsOf(eng.Roles, spec, now, plan), wanted: thingsAfter(eng.Roles, spec, now, plan)}
+	maps.Copy(out.hosts, pending(plan))
 	return out, errs
 }
 

@@ -18,7 +18,11 @@ func TestDriftSaysWhatAnApplyWouldDo(t *testing.T) {
 	spec, eng := f.spec(), f.stand(t)
 	look := func() (map[string]string, bootstrap.Report) {
 		now, _ := eng.Look(t.Context(), spec)
-		return drift(eng, spec, now)
+		found, report := drift(eng, spec, now)
+		if found == nil {
+			return nil, report
+		}
+		return found.hosts, report
 	}
 	got, report := look()
 	if diff := cmp.Diff(map[string]string{"zk1": inSync}, got); diff != "" || report.Failed() {

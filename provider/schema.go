@@ -87,6 +87,7 @@ func ensembleSchema(ctx context.Context) schema.Schema {
 			MarkdownDescription: "What clients connect to: `address:port` of every member, separated by commas."},
 		"hosts_state": schema.MapAttribute{Computed: true, ElementType: types.StringType,
 			MarkdownDescription: "What stands on each host: `in sync`, or what the next apply changes there."},
+		"things":              thingsAttribute(),
 		"deletion_protection": boolean("Refuse to destroy the ensemble until this is taken away by an apply of its own."),
 		"on_destroy": object("What a destroy does.", map[string]schema.Attribute{
 			"wipe_data":          boolean("Take the data as well; by default it is kept."),
@@ -102,6 +103,12 @@ func ensembleSchema(ctx context.Context) schema.Schema {
 		MarkdownDescription: "A ZooKeeper ensemble on plain hosts: hardware proven, kernel tuned, servers installed, quorum formed and proven by a canary write.",
 		Attributes:          attributes,
 	}
+}
+
+func thingsAttribute() schema.Attribute {
+	return schema.MapAttribute{Computed: true, ElementType: thingsType,
+		MarkdownDescription: "What zkboot owns on each host: ID of the thing -> hash, such as `things[\"zk1\"][\"file:/etc/zookeeper/main/zoo.cfg\"]`. " +
+			"A plan shows a thing that it changes as another hash, and one that goes as a missing ID."}
 }
 
 func memberAttributes() map[string]schema.Attribute {

@@ -60,6 +60,7 @@ func sidecarSchema(ctx context.Context) schema.Schema {
 			"stats": text("`host:port` of HAProxy's own statistics page; default none."),
 			"hosts_state": schema.MapAttribute{Computed: true, ElementType: types.StringType,
 				MarkdownDescription: "What stands on each host: `in sync`, or what the next apply changes there."},
+			"things": thingsAttribute(),
 			"on_destroy": object("What a destroy does.", map[string]schema.Attribute{
 				"ignore_unreachable": boolean("Go on without the hosts that cannot be reached, with a warning, instead of failing."),
 			}),
