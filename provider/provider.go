@@ -103,7 +103,7 @@ func (p *Provider) Configure(_ context.Context, req provider.ConfigureRequest, r
 // Resources implements provider.Provider.
 func (p *Provider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{
-		func() resource.Resource { return &managed{kind: ensemble(), provider: p} },
+		func() resource.Resource { return &importable{managed{kind: ensemble(), provider: p}} },
 		func() resource.Resource { return &managed{kind: sidecar(), provider: p} },
 	}
 }

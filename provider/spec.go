@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
@@ -175,4 +177,81 @@ func branches(v tftypes.Value) (any, error) {
 		}
 	}
 	return out, nil
+}
+
+// valueOf is the reverse of tree: it makes a value of a type. What is missing from an object
+// is null; a name that the type does not have is an error.
+func valueOf(t tftypes.Type, from any) (tftypes.Value, error) {
+	if from == nil {
+		return tftypes.NewValue(t, nil), nil
+	}
+	switch t := t.(type) {
+	case tftypes.Object:
+		in, ok := from.(map[string]any)
+		if !ok {
+			return tftypes.Value{}, fmt.Errorf("want an object, found %T", from)
+		}
+		return objectOf(t, in)
+	case tftypes.Map:
+		in, ok := from.(map[string]any)
+		if !ok {
+			return tftypes.Value{}, fmt.Errorf("want a map, found %T", from)
+		}
+		out := map[string]tftypes.Value{}
+		for name, v := range in {
+			is, err := valueOf(t.ElementType, v)
+			if err != nil {
+				return is, fmt.Errorf("[%q]: %w", name, err)
+			}
+			out[name] = is
+		}
+		return tftypes.NewValue(t, out), nil
+	case tftypes.List:
+		in, ok := from.([]any)
+		if !ok {
+			return tftypes.Value{}, fmt.Errorf("want a list, found %T", from)
+		}
+		out := []tftypes.Value{}
+		for i, v := range in {
+			is, err := valueOf(t.ElementType, v)
+			if err != nil {
+				return is, fmt.Errorf("[%d]: %w", i, err)
+			}
+			out = append(out, is)
+		}
+		return tftypes.NewValue(t, out), nil
+	}
+	return scalarOf(t, from)
+}
+
+func objectOf(t tftypes.Object, in map[string]any) (tftypes.Value, error) {
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		if _, ok := t.AttributeTypes[name]; !ok {
+			return tftypes.Value{}, fmt.Errorf("no attribute %q", name)
+		}
+	}
+	out := map[string]tftypes.Value{}
+	for name, inner := range t.AttributeTypes {
+		is, err := valueOf(inner, in[name])
+		if err != nil {
+			return is, fmt.Errorf("%s: %w", name, err)
+		}
+		out[name] = is
+	}
+	return tftypes.NewValue(t, out), nil
+}
+
+// scalarOf makes a text, a switch or a number.
+func scalarOf(t tftypes.Type, from any) (tftypes.Value, error) {
+	if n, ok := from.(json.Number); ok {
+		f, _, err := big.ParseFloat(n.String(), 10, 64, big.ToNearestEven)
+		if err != nil {
+			return tftypes.Value{}, err
+		}
+		from = f
+	}
+	if err := tftypes.ValidateValue(t, from); err != nil {
+		return tftypes.Value{}, err
+	}
+	return tftypes.NewValue(t, from), nil
 }

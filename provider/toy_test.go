@@ -22,7 +22,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // toy is an ensemble role in miniature: a config file and a data directory behind a unit
 // that restarts in its host's turn.
 type toy struct {
-	proof *verify.Check // what it proves of itself; nil: nothing to prove
+	proof *verify.Check          // what it proves of itself; nil: nothing to prove
+	whole func() *bootstrap.Spec // what a member knows of the ensemble, hosts by server id
 }
 
 const (
@@ -87,6 +88,17 @@ func (r toy) Prove(context.Context, *bootstrap.Spec, bootstrap.Site, bootstrap.H
 	return []verify.Check{*r.proof}
 }
 
+// Recall tells the server by the name of its machine, zk1 or zk1.example.net.
+func (r toy) Recall(name string, seen bootstrap.Seen) (*bootstrap.Spec, string, error) {
+	if seen.State.Find(toyConf) == nil {
+		return nil, "", fmt.Errorf("want a member of %s", name)
+	}
+	short, _, _ := strings.Cut(seen.Facts.Hostname, ".")
+	s := r.whole()
+	s.Name = name
+	return s, short[len(short)-1:], nil
+}
+
 // fleet is a set of machines in memory behind a provider.
 type fleet struct {
 	machines map[string]*bootstraptest.Machine
@@ -134,11 +146,23 @@ func (f *fleet) provider() *Provider {
 func (f *fleet) open(ctx context.Context, s *bootstrap.Spec, host string) (bootstrap.Host, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.opened[host] = s.Hosts[host].SSH
+	over := s.Hosts[host].SSH
+	host = f.machineAt(s, host)
+	f.opened[host] = over
 	if f.down[host] {
 		return nil, fmt.Errorf("%w: no route to %s", bootstrap.ErrUnreachable, host)
 	}
 	return bootstraptest.Site(f.machines)(ctx, s, host)
+}
+
+// machineAt is the machine behind a host: one by its name, or else by the last digit of its
+// address or name.
+func (f *fleet) machineAt(s *bootstrap.Spec, host string) string {
+	if _, ok := f.machines[host]; ok {
+		return host
+	}
+	address := s.Hosts[host].Address
+	return "zk" + address[len(address)-1:]
 }
 
 // setDown makes exactly these hosts unreachable.

@@ -9,29 +9,23 @@ import (
 	"github.com/zkboot/zkboot/bootstrap"
 )
 
-// Recalled is an ensemble as one of its members knows it.
-type Recalled struct {
-	// Spec has a host for each server, named by its id in decimal. What no member keeps, such
-	// as hardware limits and tuning, is missing, and so is what is as it would be without
-	// being said.
-	Spec *bootstrap.Spec
-	Self string // the host that told
-}
-
 // Recall makes the spec of an ensemble of that name from what was seen on a host that has a
-// member of it, as far as the host tells.
-func (Role) Recall(name string, seen bootstrap.Seen) (Recalled, error) {
-	s := &bootstrap.Spec{Name: name, Hosts: map[string]bootstrap.HostSpec{}, Ensemble: &bootstrap.Ensemble{Members: map[string]bootstrap.Member{}}}
+// member of it, as far as the host tells: what no member keeps, such as hardware limits and
+// tuning, is missing, and so is what is as it would be without being said. Hosts are named by
+// their server ids in decimal, because members do not know each other's names; self is the
+// host that told.
+func (Role) Recall(name string, seen bootstrap.Seen) (s *bootstrap.Spec, self string, err error) {
+	s = &bootstrap.Spec{Name: name, Hosts: map[string]bootstrap.HostSpec{}, Ensemble: &bootstrap.Ensemble{Members: map[string]bootstrap.Member{}}}
 	l := layoutOf(s)
 	z, ok := seen.State.Find(l.observed()).(bootstrap.ZooKeeper)
 	if !ok {
-		return Recalled{}, fmt.Errorf("want a member of %s with its %s, found none", name, l.zooCfg)
+		return nil, "", fmt.Errorf("want a member of %s with its %s, found none", name, l.zooCfg)
 	}
 	d, err := ParseDynamic(z.Dynamic)
 	if err != nil {
-		return Recalled{}, fmt.Errorf("reading the members of %s: %w", name, err)
+		return nil, "", fmt.Errorf("reading the members of %s: %w", name, err)
 	}
-	self := strings.TrimSpace(z.MyID)
+	self = strings.TrimSpace(z.MyID)
 	for _, srv := range d.Servers {
 		id := strconv.Itoa(srv.ID)
 		m := bootstrap.Member{ID: srv.ID}
@@ -44,7 +38,7 @@ func (Role) Recall(name string, seen bootstrap.Seen) (Recalled, error) {
 		}
 	}
 	if _, ok := s.Hosts[self]; !ok {
-		return Recalled{}, fmt.Errorf("want server %s, whose id the host has, among the members of %s, found %s", self, name, d)
+		return nil, "", fmt.Errorf("want server %s, whose id the host has, among the members of %s, found %s", self, name, d)
 	}
 	s.Ensemble.Ports.Admin = otherThan(z.Properties["admin.serverPort"], bootstrap.Ports{}.WithDefaults().Admin)
 	s.Ensemble.Ports.Metrics = otherThan(z.Properties["metricsProvider.httpPort"], bootstrap.Ports{}.WithDefaults().Metrics)
@@ -53,7 +47,7 @@ func (Role) Recall(name string, seen bootstrap.Seen) (Recalled, error) {
 	recallHeap(s, l, seen.State)
 	recallConfig(s, self, z.Properties)
 	recallAccepted(s, seen)
-	return Recalled{Spec: s, Self: self}, nil
+	return s, self, nil
 }
 
 // unusual leaves those ports that a spec would have to name.

@@ -81,14 +81,14 @@ func TestRecallIsTheSpecThatWasApplied(t *testing.T) {
 				want.Hosts[id], want.Ensemble.Members[id] = s.Hosts[host], m
 			}
 			for _, host := range s.MemberNames() {
-				got, err := New().Recall(s.Name, asSeen(s, host))
+				got, id, err := New().Recall(s.Name, asSeen(s, host))
 				if err != nil {
 					t.Fatal(err)
 				}
-				if self := strconv.Itoa(s.Ensemble.Members[host].ID); got.Self != self {
-					t.Errorf("%s: it is server %s, want %s", host, got.Self, self)
+				if self := strconv.Itoa(s.Ensemble.Members[host].ID); id != self {
+					t.Errorf("%s: it is server %s, want %s", host, id, self)
 				}
-				if diff := cmp.Diff(&want, got.Spec, cmpopts.IgnoreUnexported(bootstrap.Spec{}), cmpopts.EquateEmpty()); diff != "" {
+				if diff := cmp.Diff(&want, got, cmpopts.IgnoreUnexported(bootstrap.Spec{}), cmpopts.EquateEmpty()); diff != "" {
 					t.Errorf("%s (-applied +recalled):\n%s", host, diff)
 				}
 			}
@@ -117,7 +117,7 @@ func TestRecallOfWhatIsNoMember(t *testing.T) {
 		"a broken file":      {"main", broken, "reading the members of main: line 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := New().Recall(c.ensemble, c.seen); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, _, err := New().Recall(c.ensemble, c.seen); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
