@@ -36,7 +36,7 @@ var mayImport = map[string][]string{
 	"bootstrap/lab": {"golang.org/x/crypto", "golang.org/x/sys", "golang.org/x/sync", "github.com/google/renameio/v2",
 		"github.com/vishvananda/netlink", "github.com/google/nftables", "github.com/moby/sys/mountinfo", "go.yaml.in/yaml/v3"},
 	"cloudinit": {"bootstrap", "sysctl", "github.com/coreos/go-systemd/v22/unit", "go.yaml.in/yaml/v3"},
-	"provider": {"bootstrap", "sysctl", "verify", "golang.org/x/crypto/ssh", "github.com/hashicorp/terraform-plugin-framework",
+	"provider": {"bootstrap", "cloudinit", "sysctl", "verify", "golang.org/x/crypto/ssh", "github.com/hashicorp/terraform-plugin-framework",
 		"github.com/hashicorp/terraform-plugin-framework-timeouts", "github.com/hashicorp/terraform-plugin-framework-validators",
 		"github.com/hashicorp/terraform-plugin-go", "github.com/hashicorp/terraform-plugin-log"},
 	"watcher/config": {"strictyaml", "go.yaml.in/yaml/v3"},

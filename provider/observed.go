@@ -135,12 +135,7 @@ func (d *drifted) save(ctx context.Context, to *tfsdk.State, diags *diag.Diagnos
 // report then says why; warnings of the spec are not repeated.
 func drift(eng *bootstrap.Engine, spec *bootstrap.Spec, now bootstrap.Site) (*drifted, bootstrap.Report) {
 	plan, report := eng.PlanFrom(spec, now, bootstrap.Intent{Verb: bootstrap.VerbConverge})
-	var errs bootstrap.Report
-	for _, f := range report.Findings {
-		if f.Severity == bootstrap.SeverityError {
-			errs.Add(f)
-		}
-	}
+	errs := onlyErrors(report)
 	if plan == nil {
 		return nil, errs
 	}

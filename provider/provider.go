@@ -32,6 +32,8 @@ type Provider struct {
 	// has its own alone: to a role whose part a Spec leaves out, its things on the hosts would
 	// be left over, and go.
 	Ensemble, Sidecar bootstrap.Role
+	// Status tells how the ensemble of a spec stands in a site.
+	Status func(*bootstrap.Spec, bootstrap.Site) Status
 	// LockPatience bounds how long an operation waits for a host that another one is
 	// changing, such as that of another resource of the same run.
 	LockPatience time.Duration
@@ -97,7 +99,7 @@ func (p *Provider) Configure(_ context.Context, req provider.ConfigureRequest, r
 			return
 		}
 	}
-	resp.ResourceData = s
+	resp.ResourceData, resp.DataSourceData = s, s
 }
 
 // Resources implements provider.Provider.
@@ -109,7 +111,13 @@ func (p *Provider) Resources(context.Context) []func() resource.Resource {
 }
 
 // DataSources implements provider.Provider.
-func (p *Provider) DataSources(context.Context) []func() datasource.DataSource { return nil }
+func (p *Provider) DataSources(context.Context) []func() datasource.DataSource {
+	return []func() datasource.DataSource{
+		func() datasource.DataSource { return cloudinitData(p) },
+		func() datasource.DataSource { return statusData(p) },
+		func() datasource.DataSource { return verifyData(p) },
+	}
+}
 
 // Functions implements provider.ProviderWithFunctions.
 func (p *Provider) Functions(context.Context) []func() function.Function {

@@ -88,7 +88,11 @@ func ensembleSchema(ctx context.Context) schema.Schema {
 		"hosts_state": schema.MapAttribute{Computed: true, ElementType: types.StringType,
 			MarkdownDescription: "What stands on each host: `in sync`, or what the next apply changes there."},
 		"things":              thingsAttribute(),
-		"deletion_protection": boolean("Refuse to destroy the ensemble until this is taken away by an apply of its own."),
+		// Off by default: a destroy that nobody qualified keeps the data, so that there is
+		// nothing to protect that an apply does not bring back, and environments that come and
+		// go would need two applies to go.
+		"deletion_protection": boolean("Refuse to destroy the ensemble until this is taken away by an apply of its own. " +
+			"Off by default, because a destroy keeps the data unless `on_destroy` says otherwise; turn it on where `wipe_data` is, or where clients depend on the ensemble."),
 		"on_destroy": object("What a destroy does.", map[string]schema.Attribute{
 			"wipe_data":          boolean("Take the data as well; by default it is kept."),
 			"ignore_unreachable": boolean("Go on without the hosts that cannot be reached, with a warning, instead of failing."),

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // that restarts in its host's turn.
 type toy struct {
 	proof *verify.Check          // what it proves of itself; nil: nothing to prove
+	needs verify.HostNeeds       // what it asks of a machine
 	whole func() *bootstrap.Spec // what a member knows of the ensemble, hosts by server id
 }
 
@@ -65,7 +66,7 @@ func (r toy) Queries(s *bootstrap.Spec, _ string) []bootstrap.ID {
 func (r toy) Compile(s *bootstrap.Spec, _ bootstrap.Site) (map[string]bootstrap.Desired, bootstrap.Report) {
 	out := map[string]bootstrap.Desired{}
 	for _, name := range s.MemberNames() {
-		out[name] = bootstrap.Desired{Resources: r.resources(s), SyncDir: toyData.Name(), Cluster: bootstrap.ClusterID(s.Name, nil)}
+		out[name] = bootstrap.Desired{Resources: r.resources(s), SyncDir: toyData.Name(), Needs: r.needs, Cluster: bootstrap.ClusterID(s.Name, nil)}
 	}
 	return out, bootstrap.Report{}
 }
@@ -103,6 +104,7 @@ func (r toy) Recall(name string, seen bootstrap.Seen) (*bootstrap.Spec, string, 
 type fleet struct {
 	machines map[string]*bootstraptest.Machine
 	role     toy
+	ensemble bootstrap.Role // in place of role, unless nil
 	guest    guest
 	patience time.Duration // with locks
 
@@ -139,7 +141,11 @@ func disk(ms float64) verify.Result {
 }
 
 func (f *fleet) provider() *Provider {
-	return &Provider{Version: "test", Ensemble: f.role, Sidecar: f.guest, LockPatience: f.patience, Who: "test", Getenv: func(string) string { return "" },
+	var role bootstrap.Role = f.role
+	if f.ensemble != nil {
+		role = f.ensemble
+	}
+	return &Provider{Version: "test", Ensemble: role, Sidecar: f.guest, Status: f.status, LockPatience: f.patience, Who: "test", Getenv: func(string) string { return "" },
 		Reach: func(Contact) func(context.Context, *bootstrap.Spec, string) (bootstrap.Host, error) { return f.open }}
 }
 
@@ -153,6 +159,22 @@ func (f *fleet) open(ctx context.Context, s *bootstrap.Spec, host string) (boots
 		return nil, fmt.Errorf("%w: no route to %s", bootstrap.ErrUnreachable, host)
 	}
 	return bootstraptest.Site(f.machines)(ctx, s, host)
+}
+
+// status calls a machine that answers a voter in sync, and the first of them the leader.
+func (f *fleet) status(s *bootstrap.Spec, now bootstrap.Site) Status {
+	out := Status{Servers: map[string]ServerStatus{}}
+	for _, name := range s.MemberNames() {
+		is := ServerStatus{ID: s.Ensemble.Members[name].ID, Role: bootstrap.Voter, Mode: "follower", Voting: true, Synced: true}
+		if err := now.Hosts[name].Err; err != nil {
+			is = ServerStatus{ID: is.ID, Role: is.Role, Mode: "down", Error: err.Error()}
+		} else if out.Leader == "" {
+			is.Mode, out.Leader = "leader", name
+		}
+		out.Servers[name] = is
+	}
+	out.Quorum = len(now.Reachable()) > len(s.Hosts)/2
+	return out
 }
 
 // machineAt is the machine behind a host: one by its name, or else by the last digit of its

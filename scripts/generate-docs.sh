@@ -1,6 +1,6 @@
 #!/bin/sh
-# generate-docs.sh: write docs/index.md, docs/resources and docs/functions, the provider's pages, from
-# its own schema and the examples. It needs `make mirror`, and Terraform 1.8 or OpenTofu 1.7 for the
+# generate-docs.sh: write docs/index.md, docs/resources, docs/data-sources and docs/functions, the provider's
+# pages, from its own schema and the examples. It needs `make mirror`, and Terraform 1.8 or OpenTofu 1.7 for the
 # functions: scripts/terraform.sh says which is taken. OpenTofu prints schemas in the same form (read in
 # 1.12.6, not tried). tfplugindocs is built from a module of its own, so that it never becomes a
 # dependency of zkboot.
@@ -38,12 +38,12 @@ cp -r examples "$work/root/examples"
 	cat "$work/docs.log" >&2
 	exit 1
 }
-for made in index.md resources functions; do
+for made in index.md resources data-sources functions; do
 	if [ ! -e "$work/root/docs/$made" ]; then
 		echo "generate-docs.sh: no docs/$made was made with the schema that $terraform prints:" >&2
 		cat "$work/docs.log" >&2
 		exit 1
 	fi
 done
-rm -rf docs/index.md docs/resources docs/functions
-cp -r "$work/root/docs/index.md" "$work/root/docs/resources" "$work/root/docs/functions" docs/
+rm -rf docs/index.md docs/resources docs/data-sources docs/functions
+cp -r "$work/root/docs/index.md" "$work/root/docs/resources" "$work/root/docs/data-sources" "$work/root/docs/functions" docs/

@@ -31,7 +31,7 @@ func main() {
 	}
 	serve := func() fwprovider.Provider {
 		return &provider.Provider{Version: version(), Ensemble: zookeeper.New(), Sidecar: sidecar.New(sidecar.Embedded()),
-			LockPatience: lockPatience, Reach: overSSH(os.Getenv), Getenv: os.Getenv, Who: who()}
+			Status: status, LockPatience: lockPatience, Reach: overSSH(os.Getenv), Getenv: os.Getenv, Who: who()}
 	}
 	if err := providerserver.Serve(ctx, serve, providerserver.ServeOpts{Address: provider.Address, Debug: *debugger}); err != nil {
 		log.Fatal(err)
