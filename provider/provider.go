@@ -107,6 +107,7 @@ func (p *Provider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{
 		func() resource.Resource { return &importable{managed{kind: ensemble(), provider: p}} },
 		func() resource.Resource { return &managed{kind: sidecar(), provider: p} },
+		func() resource.Resource { return hostKeyPair{} },
 	}
 }
 

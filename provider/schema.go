@@ -87,7 +87,7 @@ func ensembleSchema(ctx context.Context) schema.Schema {
 			MarkdownDescription: "What clients connect to: `address:port` of every member, separated by commas."},
 		"hosts_state": schema.MapAttribute{Computed: true, ElementType: types.StringType,
 			MarkdownDescription: "What stands on each host: `in sync`, or what the next apply changes there."},
-		"things":              thingsAttribute(),
+		"things": thingsAttribute(),
 		// Off by default: a destroy that nobody qualified keeps the data, so that there is
 		// nothing to protect that an apply does not bring back, and environments that come and
 		// go would need two applies to go.
