@@ -1,3 +1,11 @@
+terraform {
+  required_providers {
+    zkboot = {
+      source = "registry.terraform.io/zkboot/zkboot"
+    }
+  }
+}
+
 locals {
   hosts = {
     zk1 = { address = "10.0.0.11" }
@@ -20,7 +28,7 @@ data "zkboot_cloudinit" "boot" {
     }
   }
 
-  login        = { user = "debian", authorized_keys = [file("~/.ssh/id_ed25519.pub")] }
+  login        = { user = "debian", authorized_keys = [var.ops_key] }
   time_servers = ["ntp1.example.net", "ntp2.example.net"]
 }
 
@@ -32,4 +40,9 @@ variable "zookeeper_sha512" {
 output "user_data_bytes" {
   description = "Size of each host's user-data; EC2 takes 16384."
   value       = { for host, is in data.zkboot_cloudinit.boot : host => is.bytes }
+}
+
+variable "ops_key" {
+  description = "The public key that zkboot logs in with."
+  type        = string
 }

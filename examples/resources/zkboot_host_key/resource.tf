@@ -1,3 +1,11 @@
+terraform {
+  required_providers {
+    zkboot = {
+      source = "registry.terraform.io/zkboot/zkboot"
+    }
+  }
+}
+
 resource "zkboot_host_key" "zk" {
   for_each = toset(["zk1", "zk2", "zk3"])
 
@@ -22,7 +30,7 @@ data "zkboot_cloudinit" "boot" {
   hosts             = local.hosts
   members           = { zk1 = { id = 1 }, zk2 = { id = 2 }, zk3 = { id = 3 } }
   source            = { tarball = { url = var.zookeeper_url, sha512 = var.zookeeper_sha512 } }
-  login             = { user = "debian", authorized_keys = [file("~/.ssh/id_ed25519.pub")] }
+  login             = { user = "debian", authorized_keys = [var.ops_key] }
   host_private_keys = [zkboot_host_key.zk[each.key].private_key]
 }
 
@@ -38,5 +46,10 @@ variable "zookeeper_url" {
 
 variable "zookeeper_sha512" {
   description = "The 128 hex digits of the .sha512 file beside the release."
+  type        = string
+}
+
+variable "ops_key" {
+  description = "The public key that zkboot logs in with."
   type        = string
 }
