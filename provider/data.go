@@ -25,7 +25,10 @@ type dataSource struct {
 	inputs []string
 	own    map[string]dschema.Attribute // besides those
 	limit  time.Duration                // of a read, where the configuration has none
-	read   func(ctx context.Context, d *dataSource, spec *bootstrap.Spec, resp *datasource.ReadResponse)
+	// offline is a data source that asks no host, and so does without the provider block as
+	// long as that refers to what does not exist yet.
+	offline bool
+	read    func(ctx context.Context, d *dataSource, spec *bootstrap.Spec, resp *datasource.ReadResponse)
 }
 
 var _ datasource.DataSourceWithConfigure = (*dataSource)(nil)
@@ -67,7 +70,11 @@ func (d *dataSource) Read(ctx context.Context, req datasource.ReadRequest, resp 
 	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("timeouts"), &t)...)
 	limit, diags := t.Read(ctx, d.limit)
 	resp.Diagnostics.Append(diags...)
-	spec := d.ensemble.spec(req.Config.Raw, &resp.Diagnostics)
+	m := d.ensemble
+	if d.offline && m.site != nil && !m.site.known {
+		m.site = &site{provider: m.provider, known: true}
+	}
+	spec := m.spec(req.Config.Raw, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}

@@ -62,7 +62,7 @@ func cloudinitData(p *Provider) *dataSource {
 	} {
 		own[name] = a
 	}
-	return &dataSource{ensemble: managed{kind: ensemble(), provider: p}, name: "cloudinit", limit: time.Minute, read: readCloudinit, own: own,
+	return &dataSource{ensemble: managed{kind: ensemble(), provider: p}, name: "cloudinit", limit: time.Minute, read: readCloudinit, own: own, offline: true,
 		about: "What cloud-init needs to prepare a member at its first boot: packages, accounts, data disks, kernel settings and limits, as the first apply would bring them. " +
 			"No host is asked. See docs/guides/cloud-init.md before giving it private keys."}
 }
@@ -175,6 +175,10 @@ func (d *dataSource) options(spec *bootstrap.Spec, f firstBoot, resp *datasource
 	}
 	if problem := pinProblem(h.HostKey, o.HostKeys); problem != "" {
 		resp.Diagnostics.AddAttributeError(path.Root("hosts").AtMapKey(f.host).AtName("host_key"), "host_key", problem)
+		return o, nil, false
+	}
+	if o.Login.User == "" && !d.ensemble.site.known {
+		resp.Diagnostics.AddAttributeError(path.Root("login"), "login", "The provider block has values that are not known yet, and with it the account to log in with.\n\nNext: set login.user.")
 		return o, nil, false
 	}
 	role := d.ensemble.role(d.ensemble.provider)

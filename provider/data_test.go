@@ -26,6 +26,11 @@ func readData(t *testing.T, p *Provider, of func(*Provider) *dataSource, attribu
 	t.Helper()
 	d := of(p)
 	d.ensemble.site = &site{provider: p, known: true, ssh: bootstrap.SSH{User: "debian"}}
+	return readWith(t, d, attributes)
+}
+
+func readWith(t *testing.T, d *dataSource, attributes map[string]any) (tfsdk.State, diag.Diagnostics) {
+	t.Helper()
 	var s datasource.SchemaResponse
 	d.Schema(t.Context(), datasource.SchemaRequest{}, &s)
 	if problems := s.Schema.ValidateImplementation(t.Context()); problems.HasError() {
@@ -324,6 +329,31 @@ func TestCloudinitWithAPrivateKey(t *testing.T) {
 				t.Errorf("got %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+// Machines are made before anybody can log in to them: user-data must not wait for the
+// provider block to be known, which may be made of them.
+func TestCloudinitWhileTheProviderBlockIsUnknown(t *testing.T) {
+	p := newFleet().provider()
+	p.Ensemble = zookeeper.New()
+	for user, want := range map[string]string{"admin": "", "": "at login: login: The provider block has values that are not known yet"} {
+		d := cloudinitData(p)
+		d.ensemble.site = &site{provider: p}
+		login := map[string]any{"authorized_keys": []any{"ssh-ed25519 AAAA me"}}
+		if user != "" {
+			login["user"] = user
+		}
+		_, diags := readWith(t, d, with(members3(), map[string]any{"source": map[string]any{"apt": map[string]any{}}, "accept_known_issues": []any{"ZOOKEEPER-4785"},
+			"host": "zk2", "login": login}))
+		if got := said(diags); diags.HasError() != (want != "") || !strings.Contains(got, want) {
+			t.Errorf("user %q: got %s, want %q", user, got, want)
+		}
+	}
+	d := statusData(p)
+	d.ensemble.site = &site{provider: p}
+	if _, diags := readWith(t, d, members3()); !strings.Contains(said(diags), "so no host can be reached") {
+		t.Errorf("of hosts: got %s", said(diags))
 	}
 }
 
