@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	dschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -54,8 +55,8 @@ func verifyData(p *Provider) *dataSource {
 }
 
 func readVerify(ctx context.Context, d *dataSource, spec *bootstrap.Spec, resp *datasource.ReadResponse) {
-	o, ok := verifyOptions(ctx, resp)
-	if !ok || !d.valid(spec, resp) {
+	o := verifyOptions(ctx, resp.State, shortProbe, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() || !d.valid(spec, resp) {
 		return
 	}
 	eng := d.ensemble.engine(ctx, standing)
@@ -85,22 +86,23 @@ func onlyErrors(r bootstrap.Report) bootstrap.Report {
 	return out
 }
 
-// verifyOptions reads what the configuration, which is in the state already, asks for.
-func verifyOptions(ctx context.Context, resp *datasource.ReadResponse) (verify.Options, bool) {
+// verifyOptions reads what a configuration asks for; usual is the length of the probe where
+// it says none.
+func verifyOptions(ctx context.Context, from attributes, usual time.Duration, diags *diag.Diagnostics) verify.Options {
 	var length types.String
 	var live, disk types.Bool
-	resp.Diagnostics.Append(resp.State.GetAttribute(ctx, path.Root("duration"), &length)...)
-	resp.Diagnostics.Append(resp.State.GetAttribute(ctx, path.Root("on_live_members"), &live)...)
-	resp.Diagnostics.Append(resp.State.GetAttribute(ctx, path.Root("disk_only"), &disk)...)
-	o := verify.Options{Duration: shortProbe, OnLiveMembers: live.ValueBool(), DiskOnly: disk.ValueBool()}
+	diags.Append(from.GetAttribute(ctx, path.Root("duration"), &length)...)
+	diags.Append(from.GetAttribute(ctx, path.Root("on_live_members"), &live)...)
+	diags.Append(from.GetAttribute(ctx, path.Root("disk_only"), &disk)...)
+	o := verify.Options{Duration: usual, OnLiveMembers: live.ValueBool(), DiskOnly: disk.ValueBool()}
 	if !length.IsNull() {
 		var given bootstrap.Duration
 		if err := given.UnmarshalText([]byte(length.ValueString())); err != nil || given <= 0 {
-			resp.Diagnostics.AddAttributeError(path.Root("duration"), "duration", fmt.Sprintf("want a time above 0, such as 30s, found %q", length.ValueString()))
+			diags.AddAttributeError(path.Root("duration"), "duration", fmt.Sprintf("want a time above 0, such as 30s, found %q", length.ValueString()))
 		}
 		o.Duration = time.Duration(given)
 	}
-	return o, !resp.Diagnostics.HasError()
+	return o
 }
 
 // findingsOf lists what did not pass: hosts by name, then pairs, the ensemble and the site.

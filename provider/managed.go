@@ -275,10 +275,13 @@ func (m *managed) spec(raw tftypes.Value, diags *diag.Diagnostics) *bootstrap.Sp
 	return s
 }
 
-// within bounds an operation by the timeouts of the configuration.
-func within(ctx context.Context, from interface {
+// attributes are a configuration, a plan or a state.
+type attributes interface {
 	GetAttribute(context.Context, path.Path, any) diag.Diagnostics
-}, which func(timeouts.Value, context.Context, time.Duration) (time.Duration, diag.Diagnostics), usual time.Duration, diags *diag.Diagnostics) (context.Context, context.CancelFunc) {
+}
+
+// within bounds an operation by the timeouts of the configuration.
+func within(ctx context.Context, from attributes, which func(timeouts.Value, context.Context, time.Duration) (time.Duration, diag.Diagnostics), usual time.Duration, diags *diag.Diagnostics) (context.Context, context.CancelFunc) {
 	var t timeouts.Value
 	diags.Append(from.GetAttribute(ctx, path.Root("timeouts"), &t)...)
 	limit, d := which(t, ctx, usual)

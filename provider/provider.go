@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -58,6 +59,7 @@ var (
 	_ provider.Provider                   = (*Provider)(nil)
 	_ provider.ProviderWithValidateConfig = (*Provider)(nil)
 	_ provider.ProviderWithFunctions      = (*Provider)(nil)
+	_ provider.ProviderWithActions        = (*Provider)(nil)
 )
 
 // Metadata implements provider.Provider.
@@ -99,7 +101,7 @@ func (p *Provider) Configure(_ context.Context, req provider.ConfigureRequest, r
 			return
 		}
 	}
-	resp.ResourceData, resp.DataSourceData = s, s
+	resp.ResourceData, resp.DataSourceData, resp.ActionData = s, s, s
 }
 
 // Resources implements provider.Provider.
@@ -118,6 +120,11 @@ func (p *Provider) DataSources(context.Context) []func() datasource.DataSource {
 		func() datasource.DataSource { return statusData(p) },
 		func() datasource.DataSource { return verifyData(p) },
 	}
+}
+
+// Actions implements provider.ProviderWithActions.
+func (p *Provider) Actions(context.Context) []func() action.Action {
+	return []func() action.Action{func() action.Action { return &verifyAction{managed{kind: ensemble(), provider: p}} }}
 }
 
 // Functions implements provider.ProviderWithFunctions.
