@@ -122,3 +122,32 @@ func TestOwnAttributeChangesWhileTheWayIsUnknown(t *testing.T) {
 		planOnly(config("admin", `deletion_protection = false`)),
 	}})
 }
+
+// A host that joins has yet to be judged, so that what comes to stand there is not known; the
+// others are. One that leaves is missing.
+func TestThingsOfHostsThatJoinAndLeave(t *testing.T) {
+	f := newFleet("zk1", "zk2", "zk3")
+	one := `
+resource "zkboot_ensemble" "main" {
+  name     = "main"
+  hardware = { profile = "lab" }
+  hosts    = { zk1 = { address = "10.0.0.1" } }
+  members  = { zk1 = { id = 1 } }
+  source   = { apt = {} }
+}
+`
+	of := func(host string) tfjsonpath.Path { return tfjsonpath.New("things").AtMapKey(host) }
+	conf := func(host string) tfjsonpath.Path { return of(host).AtMapKey(string(toyConf)) }
+	terraformTest(t, f, tfresource.TestCase{Steps: []tfresource.TestStep{
+		{Config: one},
+		{
+			Config: hcl(), ConfigPlanChecks: tfresource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectKnownValue(address, conf("zk1"), knownvalue.NotNull()), plancheck.ExpectUnknownValue(address, of("zk2")),
+				plancheck.ExpectUnknownValue(address, of("zk3"))}},
+			ConfigStateChecks: []statecheck.StateCheck{statecheck.ExpectKnownValue(address, conf("zk3"), knownvalue.NotNull())},
+		},
+		planOnly(hcl()),
+		{Config: one, ConfigStateChecks: []statecheck.StateCheck{statecheck.ExpectKnownValue(address, tfjsonpath.New("things"), knownvalue.MapSizeExact(1))}},
+		planOnly(one),
+	}})
+}
