@@ -116,9 +116,12 @@ func TestExampleOnALab(t *testing.T) {
 
 	unit, conf := unitOf(l), "/etc/zookeeper/"+name+"/zoo.cfg"
 	zk2.sh(t, "echo 'autopurge.purgeInterval=7' >>"+conf)
-	w.want(t, 2, []string{"update file " + conf, "will be updated in-place"}, "plan", "-detailed-exitcode", at)
+	w.want(t, 2, []string{"update file " + conf, `~ "file:` + conf + `"`, "will be updated in-place"}, "plan", "-detailed-exitcode", at)
 	w.want(t, 0, []string{"1 changed"}, "apply", "-auto-approve", at)
 	w.want(t, 0, nothing, "plan", "-detailed-exitcode", at)
+
+	looksAt(t, w, at)
+	comesBack(t, w, l, at)
 
 	w.want(t, 0, []string{"2 destroyed"}, "destroy", "-auto-approve", at)
 	if got := zk2.sh(t, "systemctl is-active "+unit+" || true"); got != "inactive" {
@@ -150,6 +153,57 @@ func failThenResume(t *testing.T, w workspace, l *lab.Lab, at string) {
 	w.want(t, 0, []string{"is tainted, so must be replaced", "2 added"}, "apply", "-auto-approve", at)
 	if after := []string{pid(zk1), pid(zk2)}; !slices.Equal(before, after) {
 		t.Errorf("servers were restarted: main PIDs %v, then %v", before, after)
+	}
+}
+
+// looksAt reads the data sources beside what stands.
+func looksAt(t *testing.T, w workspace, at string) {
+	t.Helper()
+	const ensemble = `
+  name    = zkboot_ensemble.lab.name
+  hosts   = zkboot_ensemble.lab.hosts
+  members = zkboot_ensemble.lab.members
+`
+	file := filepath.Join(w.dir, "looks.tf")
+	if err := os.WriteFile(file, []byte(`data "zkboot_status" "lab" {`+ensemble+`}
+data "zkboot_verify" "lab" {`+ensemble+`
+  hardware            = zkboot_ensemble.lab.hardware
+  source              = zkboot_ensemble.lab.source
+  accept_known_issues = zkboot_ensemble.lab.accept_known_issues
+  heap                = zkboot_ensemble.lab.heap
+}
+output "healthy" { value = data.zkboot_status.lab.healthy }
+output "leader" { value = data.zkboot_status.lab.leader }
+output "ok" { value = data.zkboot_verify.lab.ok }
+output "failed" { value = [for f in data.zkboot_verify.lab.findings : f if f.verdict == "fail"] }
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.want(t, 0, []string{"healthy = true", `leader = "zk`, "ok = true", "0 changed"}, "apply", "-auto-approve", at)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	w.want(t, 0, []string{"0 changed"}, "apply", "-auto-approve", at) // the outputs go
+}
+
+// comesBack loses the state of the ensemble and imports it from one member. What no host
+// keeps is an update that changes nothing there.
+func comesBack(t *testing.T, w workspace, l *lab.Lab, at string) {
+	t.Helper()
+	zk1, zk2 := hostOf(t, l, "zk1"), hostOf(t, l, "zk2")
+	pid := zk1.sh(t, "systemctl show -P MainPID "+unitOf(l))
+	w.want(t, 0, nil, "state", "rm", "zkboot_ensemble.lab")
+	w.want(t, 0, []string{"Import successful"}, "import", at, "zkboot_ensemble.lab", zk2.Address.String())
+	said := w.want(t, 2, []string{"0 to add, 1 to change, 0 to destroy", "+ hardware"}, "plan", "-detailed-exitcode", at)
+	for _, host := range []string{"zk1", "zk2", "zk3"} {
+		if strings.Contains(said, "+ "+host) || strings.Contains(said, `~ "file:`) {
+			t.Errorf("the plan after the import is to say nothing of %s and of things:\n%s", host, said)
+		}
+	}
+	w.want(t, 0, []string{"1 changed"}, "apply", "-auto-approve", at)
+	w.want(t, 0, []string{"No changes."}, "plan", "-detailed-exitcode", at)
+	if now := zk1.sh(t, "systemctl show -P MainPID "+unitOf(l)); now != pid {
+		t.Errorf("the import has restarted the server of zk1: main PID %s, then %s", pid, now)
 	}
 }
 
