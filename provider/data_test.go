@@ -165,75 +165,105 @@ func TestStatusIsAskedOfAnEnsembleThatCanBe(t *testing.T) {
 	}
 }
 
-func TestVerify(t *testing.T) {
-	f := newFleet("zk1", "zk2", "zk3")
-	f.role.needs.Dirs = []verify.DirNeed{{Use: verify.UseLog, Path: toyData.Name()}}
-	if err := f.stand(t).Close(); err != nil {
+// verified reads zkboot_verify of a fleet that stands.
+type verified struct {
+	*fleet
+	slow  map[string]float64 // ms, by host
+	asked []verify.Query     // of zk2
+}
+
+func newVerified(t *testing.T) *verified {
+	t.Helper()
+	v := &verified{fleet: newFleet("zk1", "zk2", "zk3"), slow: map[string]float64{}}
+	v.role.needs.Dirs = []verify.DirNeed{{Use: verify.UseLog, Path: toyData.Name()}}
+	if err := v.stand(t).Close(); err != nil {
 		t.Fatal(err)
 	}
-	var asked []verify.Query
-	slow := map[string]float64{}
-	for name, m := range f.machines {
+	for name, m := range v.machines {
 		m.Probes = func(q verify.Query) (verify.Result, error) {
 			if name == "zk2" {
-				asked = append(asked, q)
+				v.asked = append(v.asked, q)
 			}
-			return disk(max(slow[name], 0.2)), nil
+			return disk(max(v.slow[name], 0.2)), nil
 		}
 	}
-	inputs := func(more map[string]any) map[string]any {
-		return with(with(members3(), map[string]any{"source": map[string]any{"apt": map[string]any{}}, "hardware": map[string]any{"profile": "lab"}, "disk_only": true}), more)
-	}
-	read := func(more map[string]any) (string, bool, []verdictFinding) {
-		t.Helper()
-		state, diags := readData(t, f.provider(), verifyData, inputs(more))
-		if diags.HasError() {
-			t.Fatal(said(diags))
-		}
-		return get[string](t, state, path.Root("verdict")), get[bool](t, state, path.Root("ok")), get[[]verdictFinding](t, state, path.Root("findings"))
-	}
-	// Machines in memory have no disk, of which one would know the cache.
-	verdict, ok, found := read(nil)
-	var warns []string
-	for _, is := range found {
-		if is.Verdict == "warn" {
-			warns = append(warns, is.At+" "+is.Check)
-		}
-	}
-	if want := []string{"host zk1 disk.durability", "host zk2 disk.durability", "host zk3 disk.durability"}; verdict != "warn" || !ok || !slices.Equal(warns, want) {
-		t.Errorf("a sound site: %s, %v, %v", verdict, ok, warns)
-	}
-	if asked[0].Fsync != nil {
-		t.Errorf("the disk of a running member was probed: %+v", asked[0].Fsync)
-	}
-	asked = nil
-	read(map[string]any{"on_live_members": true})
-	if q := asked[0].Fsync; q == nil || q.Duration != shortProbe {
-		t.Errorf("with on_live_members the probe is %+v, want one of %s", q, shortProbe)
-	}
-	asked = nil
-	read(map[string]any{"on_live_members": true, "duration": "5s"})
-	if q := asked[0].Fsync; q == nil || q.Duration != 5*time.Second {
-		t.Errorf("the probe is %+v, want one of 5s", q)
-	}
-	slow["zk2"] = 5000
-	verdict, ok, found = read(nil)
-	fails := func(at, check, why string) bool {
-		return slices.ContainsFunc(found, func(is verdictFinding) bool {
-			return is.At == at && is.Check == check && is.Verdict == "fail" && strings.Contains(is.Why, why)
+	return v
+}
+
+func (v *verified) read(t *testing.T, more map[string]any) (tfsdk.State, diag.Diagnostics) {
+	t.Helper()
+	v.asked = nil
+	return readData(t, v.provider(), verifyData, with(with(members3(), map[string]any{"source": map[string]any{"apt": map[string]any{}},
+		"hardware": map[string]any{"profile": "lab"}, "disk_only": true}), more))
+}
+
+// A plan waits for the probes, and running members suffer from them.
+func TestVerifyProbesAreShort(t *testing.T) {
+	v := newVerified(t)
+	for name, c := range map[string]struct {
+		more map[string]any
+		want time.Duration // of the disk probe; 0: none
+	}{
+		"a running member":      {nil, 0},
+		"with on_live_members":  {map[string]any{"on_live_members": true}, shortProbe},
+		"with another duration": {map[string]any{"on_live_members": true, "duration": "5s"}, 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, diags := v.read(t, c.more); diags.HasError() {
+				t.Fatal(said(diags))
+			}
+			if q := v.asked[0].Fsync; (q != nil) != (c.want > 0) || q != nil && q.Duration != c.want {
+				t.Errorf("the probe is %+v, want one of %s", q, c.want)
+			}
 		})
 	}
-	if verdict != "fail" || ok || !fails("host zk2", "disk.fsync.p99", "above the limit") {
-		t.Errorf("a slow disk: %s, %v, %+v", verdict, ok, found)
-	}
-	f.setDown("zk3")
-	delete(slow, "zk2")
-	if verdict, _, found = read(map[string]any{"disk_only": false}); verdict != "fail" || !fails("host zk3", "host.reachable", "no route to zk3") {
-		t.Errorf("a host is away: %s, %+v", verdict, found)
-	}
-	_, diags := readData(t, f.provider(), verifyData, inputs(map[string]any{"duration": "0s"}))
+	_, diags := v.read(t, map[string]any{"duration": "0s"})
 	if got := said(diags); !strings.Contains(got, `at duration: duration: want a time above 0`) {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestVerifyFindings(t *testing.T) {
+	// Machines in memory have no disk, of which one would know the cache.
+	usual := []string{"warn host zk1 disk.durability", "warn host zk2 disk.durability", "warn host zk3 disk.durability"}
+	for name, c := range map[string]struct {
+		change  func(*verified)
+		more    map[string]any
+		verdict string
+		exactly []string // that warn or fail; nil: only what follows counts
+		one     string
+		why     string
+	}{
+		"a sound site": {func(*verified) {}, nil, "warn", usual, usual[1], "the disk below is not known"},
+		"a slow disk":  {func(v *verified) { v.slow["zk2"] = 5000 }, nil, "fail", nil, "fail host zk2 disk.fsync.p99", "above the limit"},
+		"a host is away": {func(v *verified) { v.setDown("zk3") }, map[string]any{"disk_only": false}, "fail", nil,
+			"fail host zk3 host.reachable", "no route to zk3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVerified(t)
+			c.change(v)
+			state, diags := v.read(t, c.more)
+			if diags.HasError() {
+				t.Fatal(said(diags))
+			}
+			verdict, ok := get[string](t, state, path.Root("verdict")), get[bool](t, state, path.Root("ok"))
+			if verdict != c.verdict || ok != (c.verdict != "fail") {
+				t.Errorf("verdict %s, ok %v", verdict, ok)
+			}
+			var found []string
+			for _, is := range get[[]verdictFinding](t, state, path.Root("findings")) {
+				what := is.Verdict + " " + is.At + " " + is.Check
+				if is.Verdict != "unknown" {
+					found = append(found, what)
+				}
+				if what == c.one && !strings.Contains(is.Why, c.why) {
+					t.Errorf("%s: because %s, want %s", what, is.Why, c.why)
+				}
+			}
+			if c.exactly != nil && !slices.Equal(found, c.exactly) || !slices.Contains(found, c.one) {
+				t.Errorf("found %v, want %s", found, c.one)
+			}
+		})
 	}
 }
 
