@@ -8,7 +8,7 @@ TF_OS_ARCH = $(shell $(GO) env GOOS)_$(shell $(GO) env GOARCH)
 MIRROR    := dist/mirror
 PLUGIN    := $(MIRROR)/registry.terraform.io/zkboot/zkboot/$(VERSION)/$(TF_OS_ARCH)/terraform-provider-zkboot_v$(VERSION)
 
-.PHONY: help build agents mirror demo demo-down test unit conventions generated lab-test acceptance lint generate bench fuzz deps clean
+.PHONY: help build agents mirror mirror-all demo demo-down test unit conventions generated lab-test acceptance lint generate bench fuzz deps clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ mirror: build ## dist/mirror: a Terraform filesystem mirror with our provider, d
 	@mkdir -p $(dir $(PLUGIN))
 	@cp $(BIN)/terraform-provider-zkboot $(PLUGIN)
 	@./scripts/terraformrc.sh $(MIRROR) > dist/terraformrc
+
+mirror-all: mirror ## dist/mirror with the libvirt and OpenStack providers too, built from source, once (about 2 minutes)
+	@./scripts/mirror-providers.sh $(MIRROR)
 
 demo: deps mirror ## five throw-away hosts, `terraform apply` of examples/lab, and traffic that survives failures (root, apt)
 	./scripts/demo.sh
