@@ -8,10 +8,10 @@ TF_OS_ARCH = $(shell $(GO) env GOOS)_$(shell $(GO) env GOARCH)
 MIRROR    := dist/mirror
 PLUGIN    := $(MIRROR)/registry.terraform.io/zkboot/zkboot/$(VERSION)/$(TF_OS_ARCH)/terraform-provider-zkboot_v$(VERSION)
 
-.PHONY: help build agents mirror mirror-all demo demo-down test unit conventions generated lab-test acceptance lint generate bench fuzz deps clean
+.PHONY: help build agents mirror mirror-all demo demo-down test unit conventions generated lab-test modules-test acceptance lint generate bench fuzz deps clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: agents ## build zkboot, zkwatch, the provider and the agent into bin/
 	$(GO) build -trimpath -o $(BIN)/zkboot ./cmd/zkboot
@@ -49,6 +49,9 @@ generated: ## generated files are what `make generate` makes
 
 lab-test: deps build ## tests on real systemd hosts (root, apt)
 	./scripts/lab-test.sh
+
+modules-test: mirror-all ## terraform fmt, init, validate and test of every module and example, offline
+	./scripts/modules.sh
 
 acceptance: deps mirror ## the provider under real Terraform on real hosts (root, apt)
 	./scripts/acceptance.sh
