@@ -25,26 +25,38 @@ func (a *app) labCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.labUpCommand(), a.labDownCommand(), a.labListCommand(), a.labSSHCommand(), a.labTrafficCommand())
+	cmd.AddCommand(a.labUpCommand(), a.labDownCommand(), a.labListCommand(), a.labSSHCommand(),
+		a.labEnvCommand(), a.labTrafficCommand())
 	return cmd
 }
 
 func (a *app) labUpCommand() *cobra.Command {
 	o := lab.Options{}
+	var apply bool
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start a lab, or complete the one of that name",
-		Args:  cobra.NoArgs,
+		Long: `up makes hosts and writes a zkboot.yaml for them. With --apply it goes on to apply and
+verify that, so that one command makes a whole environment:
+
+  sudo zkboot lab up --apply --zookeeper 1 && eval "$(zkboot lab env)"
+
+Run it again after a failure: it goes on from what is there.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Log = a.labLog()
 			l, err := lab.Up(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
+			if apply {
+				return a.applyLab(cmd.Context(), l)
+			}
 			return a.writeLab(l)
 		},
 	}
 	labName(cmd, &o.Name)
+	cmd.Flags().BoolVar(&apply, "apply", false, "apply the lab's zkboot.yaml too, and verify what stands")
 	cmd.Flags().IntVar(&o.ZooKeeper, "zookeeper", 3, "hosts that become members")
 	cmd.Flags().IntVar(&o.Apps, "apps", 0, "application hosts")
 	cmd.Flags().StringVar(&o.Dir, "dir", ".", "where to write zkboot.yaml, the key and known_hosts")
@@ -68,16 +80,20 @@ func (a *app) labLog() *slog.Logger {
 }
 
 func (a *app) writeLab(l *lab.Lab) error {
+	if err := a.writeHosts(l); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, "\nnext: zkboot apply -f %s\n", filepath.Join(l.Dir, defaultFile))
+	return err
+}
+
+func (a *app) writeHosts(l *lab.Lab) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "HOST\tADDRESS\tHOST KEY")
 	for _, h := range l.Hosts {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", h.Name, h.Address, h.HostKey)
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(a.stdout, "\nnext: zkboot apply -f %s\n", filepath.Join(l.Dir, defaultFile))
-	return err
+	return w.Flush()
 }
 
 func (a *app) labDownCommand() *cobra.Command {
