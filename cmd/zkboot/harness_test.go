@@ -127,7 +127,12 @@ func (w *world) run(ctx context.Context, args ...string) int {
 	w.t.Helper()
 	w.stdout.Reset()
 	w.stderr.Reset()
-	a := &app{
+	return w.app().run(ctx, args)
+}
+
+// app is the program in this world.
+func (w *world) app() *app {
+	return &app{
 		stdin:  strings.NewReader(w.answer),
 		stdout: &w.stdout,
 		stderr: &w.stderr,
@@ -137,7 +142,6 @@ func (w *world) run(ctx context.Context, args ...string) int {
 		roles: []bootstrap.Role{w.role},
 		open:  bootstraptest.Site(w.machines),
 	}
-	return a.run(ctx, args)
 }
 
 // want runs a command line with the spec of this world and fails on another exit code.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
 	"os/exec"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/zkboot/zkboot/bootstrap"
 	"github.com/zkboot/zkboot/bootstrap/lab"
+	"github.com/zkboot/zkboot/verify"
 )
 
 // What env prints is evaluated by a real shell, in which no value may do anything else.
@@ -58,5 +60,42 @@ func TestLabEnvInAShell(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// up --apply is apply and verify: it ends as they do, and says where to go on only when both
+// are through.
+func TestLabIsAppliedAndVerified(t *testing.T) {
+	const next = `next: eval "$(zkboot lab env --name ci)"`
+	w := newWorld(t, "zk1", "app1")
+	ci := &lab.Lab{Name: "ci", Dir: w.dir}
+	up := func() int {
+		w.stdout.Reset()
+		w.stderr.Reset()
+		err := w.app().applyLab(t.Context(), ci)
+		var exit *exitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		} else if err != nil {
+			return exit.code
+		}
+		return codeOK
+	}
+
+	w.machines["app1"].Probes = func(verify.Query) (verify.Result, error) { return disk(5000), nil }
+	if code := up(); code != codeUnfit {
+		t.Errorf("with a slow disk: exit %d, want %d\n%s%s", code, codeUnfit, &w.stdout, &w.stderr)
+	}
+	w.untouched()
+	if strings.Contains(w.stdout.String(), next) {
+		t.Errorf("a lab that is not there is praised:\n%s", &w.stdout)
+	}
+
+	w.machines["app1"].Probes = func(verify.Query) (verify.Result, error) { return disk(1), nil }
+	for _, outcome := range []string{"main: applied", "nothing to do"} {
+		if code := up(); code != codeOK {
+			t.Fatalf("exit %d, want 0\n%s%s", code, &w.stdout, &w.stderr)
+		}
+		w.says(&w.stdout, outcome, "disk.fsync.p99", "verdict: pass", next)
 	}
 }
