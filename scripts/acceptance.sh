@@ -1,6 +1,6 @@
 #!/bin/sh
-# acceptance.sh: the provider's lab-tagged tests under the real Terraform (or OpenTofu), offline, with
-# the provider built by `make mirror`.
+# acceptance.sh: the lab-tagged tests of the provider and the examples under the real Terraform (or
+# OpenTofu), offline, with the provider built by `make mirror`.
 set -eu
 cd "$(dirname "$0")/.."
 if [ ! -f dist/terraformrc ]; then
@@ -12,4 +12,4 @@ TF_ACC_TERRAFORM_PATH=${TF_ACC_TERRAFORM_PATH:-$(./scripts/terraform.sh)}
 TF_CLI_CONFIG_FILE=$PWD/dist/terraformrc
 CHECKPOINT_DISABLE=1
 export TF_ACC TF_ACC_TERRAFORM_PATH TF_CLI_CONFIG_FILE CHECKPOINT_DISABLE
-exec ./scripts/lab-test.sh provider
+exec ./scripts/lab-test.sh provider examples

@@ -1,7 +1,7 @@
 #!/bin/sh
 # lab-test.sh [PACKAGE-DIR...]: run the tests that need real hosts: those in *_lab_test.go, by name, so
 # that unit tests are not run a second time. One package at a time: their labs share this machine.
-# Without arguments all packages but the provider's, which scripts/acceptance.sh runs.
+# Without arguments all packages but those that run Terraform, which scripts/acceptance.sh does.
 set -eu
 cd "$(dirname "$0")/.."
 if [ "$(id -u)" -ne 0 ]; then
@@ -9,7 +9,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 if [ $# -eq 0 ]; then
 	# shellcheck disable=SC2046 # a list of directories of ours, without blanks
-	set -- $(git ls-files --cached --others --exclude-standard '*_lab_test.go' | grep -v '^provider/' | xargs -r -n1 dirname | sort -u)
+	set -- $(git ls-files --cached --others --exclude-standard '*_lab_test.go' | grep -Ev '^(provider|examples)/' | xargs -r -n1 dirname | sort -u)
 fi
 if [ $# -eq 0 ]; then
 	echo "lab-test.sh: no *_lab_test.go found: run it in a checkout of zkboot" >&2
