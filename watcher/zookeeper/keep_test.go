@@ -408,3 +408,21 @@ func TestAnnounceRefusesWhatReadersWould(t *testing.T) {
 		}
 	})
 }
+
+// A call that is given up goes on beside what follows: it may use nothing that changes. The race
+// detector sees it where it does.
+func TestKeeperGoesOnBesideACallThatWasGivenUp(t *testing.T) {
+	bubble(t, "looks that were given up", func(t *testing.T) {
+		tr := newTree(t, Options{})
+		tr.connect(1)
+		mustAnnounce(t, tr, announcement(config.Plain))
+		k := &keeper{c: tr.c}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 100 {
+			_, _, _ = k.exists(ctx, "/shop/10.0.0.1:80")
+			k.follow("/shop/10.0.0.1:80")
+			k.follow("")
+		}
+	})
+}

@@ -144,12 +144,11 @@ func (k *keeper) numbered(ctx context.Context, p place) ([]string, error) {
 
 // exists looks at a path. The one that is followed is watched too.
 func (k *keeper) exists(ctx context.Context, path string) (zk.Stat, bool, error) {
-	a, err := call(ctx, k.c, func(r registry) (answer, error) {
-		if path == k.watching {
-			return k.c.found(r, path)
-		}
-		return look(r, path)
-	})
+	ask := look
+	if path == k.watching { // not asked in the call: one that is given up goes on beside what comes next
+		ask = k.c.found
+	}
+	a, err := call(ctx, k.c, func(r registry) (answer, error) { return ask(r, path) })
 	return a.stat, a.exists, err
 }
 
