@@ -121,6 +121,7 @@ func TestExampleOnALab(t *testing.T) {
 	w.want(t, 0, nothing, "plan", "-detailed-exitcode", at)
 
 	looksAt(t, w, at)
+	keepsSecrets(t, w, app1, dir, at)
 	comesBack(t, w, l, at)
 
 	w.want(t, 0, []string{"2 destroyed"}, "destroy", "-auto-approve", at)

@@ -53,6 +53,7 @@ type Contact struct {
 	Patience time.Duration
 	// Progress receives what a host is doing, in plain sentences.
 	Progress func(host, note string)
+	Secrets  Secrets
 }
 
 var (
@@ -82,6 +83,9 @@ func (p *Provider) ValidateConfig(_ context.Context, req provider.ValidateConfig
 		resp.Diagnostics.AddAttributeError(path.Root("ssh"), "ssh", err.Error())
 		return
 	}
+	if _, err := secretsOf(req.Config.Raw); err != nil {
+		resp.Diagnostics.AddAttributeError(path.Root("secrets").AtName("private_key"), "secrets", err.Error())
+	}
 	// Only the part about SSH is looked at: the rest belongs to the resources.
 	report := (&bootstrap.Spec{SSH: ssh}).Validate()
 	for _, f := range report.Findings {
@@ -98,6 +102,10 @@ func (p *Provider) Configure(_ context.Context, req provider.ConfigureRequest, r
 		var err error
 		if s.ssh, err = sshOf(req.Config.Raw, p.Getenv); err != nil {
 			resp.Diagnostics.AddAttributeError(path.Root("ssh"), "ssh", err.Error())
+			return
+		}
+		if s.secrets, err = secretsOf(req.Config.Raw); err != nil {
+			resp.Diagnostics.AddAttributeError(path.Root("secrets"), "secrets", err.Error())
 			return
 		}
 	}

@@ -33,6 +33,9 @@ func providerSchema() pschema.Schema {
 	text := func(about string) pschema.StringAttribute {
 		return pschema.StringAttribute{Optional: true, MarkdownDescription: about}
 	}
+	secret := func(about string) pschema.StringAttribute {
+		return pschema.StringAttribute{Optional: true, Sensitive: true, MarkdownDescription: about}
+	}
 	list := func(about string) pschema.ListAttribute {
 		return pschema.ListAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: about}
 	}
@@ -48,7 +51,7 @@ func providerSchema() pschema.Schema {
 				Optional: true,
 				MarkdownDescription: "How hosts are reached; a host's own `ssh` wins. What is missing here is taken from `ZKBOOT_SSH_USER`, `ZKBOOT_SSH_PORT`, " +
 					"`ZKBOOT_SSH_IDENTITY_FILES`, `ZKBOOT_SSH_KNOWN_HOSTS_FILE`, `ZKBOOT_SSH_ACCEPT_NEW_FILE`, `ZKBOOT_SSH_CONFIG_FILE` and `ZKBOOT_SSH_PATIENCE`, " +
-					"then from the OpenSSH client configuration. Secrets come from the environment alone: `ZKBOOT_SSH_PASSPHRASE`, `ZKBOOT_SUDO_PASSWORD`.",
+					"then from the OpenSSH client configuration.",
 				Attributes: map[string]pschema.Attribute{
 					"user": text(aboutUser), "port": port, "identity_files": list(aboutIdentity), "known_hosts_file": text(aboutKnownHosts),
 					"accept_new_file": text(aboutAcceptNew), "config_file": text(aboutConfigFile), "patience": patience,
@@ -56,6 +59,16 @@ func providerSchema() pschema.Schema {
 						"address": address, "port": port, "user": text(aboutUser),
 						"identity_files": list(aboutIdentity), "host_key": text(aboutJumpHostKey),
 					}},
+				},
+			},
+			"secrets": pschema.SingleNestedAttribute{
+				Optional: true,
+				MarkdownDescription: "What connections need and nobody else may see: it gets into no plan, no state and no log of zkboot. " +
+					"Terraform keeps the values of variables in plan files unless they are `ephemeral` (Terraform 1.10): use such a variable, or an ephemeral resource of your vault.",
+				Attributes: map[string]pschema.Attribute{
+					"private_key":   secret("A private key in PEM that is offered to every host, and jump host, before identity files and the keys of ssh-agent."),
+					"passphrase":    secret("Passphrase of the private keys that have one, default `ZKBOOT_SSH_PASSPHRASE`."),
+					"sudo_password": secret("What `sudo` on the hosts asks for, default `ZKBOOT_SUDO_PASSWORD`."),
 				},
 			},
 		},

@@ -17,6 +17,7 @@ const standing = 5 * time.Second
 type site struct {
 	provider *Provider
 	ssh      bootstrap.SSH
+	secrets  Secrets
 	known    bool   // false while the provider block refers to what does not exist yet
 	walk     string // random; tells the walks of one run apart
 }
@@ -31,7 +32,7 @@ func (s *site) engine(ctx context.Context, roles []bootstrap.Role, patience time
 		}
 		tflog.Info(ctx, "zkboot", fields)
 	}}
-	e.Open = s.provider.Reach(Contact{Patience: patience, Progress: func(host, note string) {
+	e.Open = s.provider.Reach(Contact{Patience: patience, Secrets: s.secrets, Progress: func(host, note string) {
 		e.Emit(bootstrap.Event{Kind: bootstrap.EventNote, Host: host, Step: note})
 	}})
 	return e

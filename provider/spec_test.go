@@ -184,6 +184,35 @@ func TestSSHOfTheProviderBlock(t *testing.T) {
 	}
 }
 
+func TestSecretsOfTheProviderBlock(t *testing.T) {
+	typ := providerSchema().Type().TerraformType(t.Context())
+	var key hostKeyModel
+	if err := key.make(); err != nil {
+		t.Fatal(err)
+	}
+	pem := key.PrivateKey.ValueString()
+	for name, c := range map[string]struct {
+		block any
+		want  Secrets
+		err   string
+	}{
+		"nothing at all": {nil, Secrets{}, ""},
+		"all of them": {map[string]any{"private_key": pem, "passphrase": "open sesame", "sudo_password": "hunter2"},
+			Secrets{PrivateKey: pem, Passphrase: "open sesame", SudoPassword: "hunter2"}, ""},
+		"no key": {map[string]any{"private_key": "correct horse"}, Secrets{}, "private_key: want a private key in PEM: ssh: no key found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := secretsOf(value(t, typ, map[string]any{"secrets": c.block}))
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if c.err == "" && err != nil || c.err != "" && (err == nil || err.Error() != c.err) {
+				t.Errorf("got %v, want %q", err, c.err)
+			}
+		})
+	}
+}
+
 func TestSettledAndSameSpec(t *testing.T) {
 	typ := ensembleSchema(t.Context()).Type().TerraformType(t.Context())
 	with := func(name string, v any) tftypes.Value {

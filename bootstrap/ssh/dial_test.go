@@ -204,6 +204,36 @@ func TestPassphraseIsNotAskedWithoutNeed(t *testing.T) {
 	})})
 }
 
+func TestKeyThatLiesInNoFile(t *testing.T) {
+	for _, phrase := range []string{"", "open sesame"} {
+		t.Run("passphrase "+phrase, func(t *testing.T) {
+			h := newHost(t)
+			_, other := newKeyFile(t, "")
+			h.client, h.keyFile = newKeyFile(t, phrase)
+			pem, err := os.ReadFile(h.keyFile)
+			must(t, err)
+			h.up()
+			target := h.target()
+			target.IdentityFiles = []string{other}
+			keys := NewKeyring(func(_ context.Context, name string) (string, error) {
+				if name != "secrets.private_key" {
+					t.Errorf("asked for %s", name)
+				}
+				return phrase, nil
+			})
+			if _, err := Dial(t.Context(), target, Options{Keys: keys}); !errors.Is(err, ErrAuth) {
+				t.Errorf("without the key: %v", err)
+			}
+			must(t, keys.Hold("secrets.private_key", pem))
+			h.dial(t, target, Options{Keys: keys})
+		})
+	}
+	err := NewKeyring(nil).Hold("secrets.private_key", []byte("correct horse"))
+	if err == nil || !strings.Contains(err.Error(), "secrets.private_key is not a private key") || strings.Contains(err.Error(), "horse") {
+		t.Errorf("what is no key: %v", err)
+	}
+}
+
 // startAgent serves an ssh-agent with the key of the given file; its socket
 // must be empty of connections at the end.
 func startAgent(t *testing.T, path string) string {

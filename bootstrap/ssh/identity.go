@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ type Keyring struct {
 	ask   Ask
 	mu    sync.Mutex
 	files map[string]*keyFile
+	held  []*keyFile // offered to every host, before all files
 }
 
 // NewKeyring returns an empty keyring. With a nil ask, encrypted keys that are
@@ -61,8 +63,31 @@ func (k *Keyring) load(path string) (*keyFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	f, err := parseKeyFile(path, raw)
+	if err != nil {
+		return nil, err
+	}
+	k.files[path] = f
+	return f, nil
+}
+
+// Hold adds a private key that lies in no file. It is offered to every host, before all files.
+// name stands for it in messages and where its passphrase is asked for; the error shows nothing
+// of the key.
+func (k *Keyring) Hold(name string, pem []byte) error {
+	f, err := parseKeyFile(name, pem)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.held = append(k.held, f)
+	return nil
+}
+
+func parseKeyFile(path string, raw []byte) (*keyFile, error) {
 	f := &keyFile{path: path, raw: raw, turn: make(chan struct{}, 1)}
-	f.signer, err = xssh.ParsePrivateKey(raw)
+	signer, err := xssh.ParsePrivateKey(raw)
 	var locked *xssh.PassphraseMissingError
 	switch {
 	case errors.As(err, &locked):
@@ -75,9 +100,8 @@ func (k *Keyring) load(path string) (*keyFile, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s is not a private key that can be read from a file: %w", path, err)
 	default:
-		f.public = f.signer.PublicKey()
+		f.signer, f.public = signer, signer.PublicKey()
 	}
-	k.files[path] = f
 	return f, nil
 }
 
@@ -193,6 +217,23 @@ func (k *Keyring) fileSigners(ctx context.Context, r *route) ([]xssh.Signer, err
 	return signers, nil
 }
 
+// heldSigners are of the keys that lie in no file; all of them were asked for.
+func (k *Keyring) heldSigners(ctx context.Context) ([]xssh.Signer, error) {
+	k.mu.Lock()
+	held := slices.Clone(k.held)
+	k.mu.Unlock()
+	var signers []xssh.Signer
+	for _, f := range held {
+		if f.publicKey() == nil {
+			if err := k.unlock(ctx, f); err != nil {
+				return nil, &localError{err}
+			}
+		}
+		signers = append(signers, fileSigner{f})
+	}
+	return signers, nil
+}
+
 // agentSigners lists the keys of the ssh-agent over conn.
 func agentSigners(conn net.Conn) ([]xssh.Signer, error) {
 	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
@@ -238,6 +279,10 @@ func hasSigner(list []xssh.Signer, s xssh.Signer) bool {
 // signers opens the agent if there is one and returns what to offer. The
 // returned connection, nil without an agent, stays open for signing.
 func (k *Keyring) signers(ctx context.Context, r *route) ([]xssh.Signer, net.Conn, error) {
+	held, err := k.heldSigners(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	files, err := k.fileSigners(ctx, r)
 	if err != nil {
 		return nil, nil, err
@@ -253,7 +298,7 @@ func (k *Keyring) signers(ctx context.Context, r *route) ([]xssh.Signer, net.Con
 	if err != nil && r.agent.required {
 		return nil, nil, &localError{fmt.Errorf("ssh-agent at %s: %w", r.agent.path, err)}
 	}
-	all := orderSigners(agents, files, r.identitiesOnly)
+	all := append(held, orderSigners(agents, files, r.identitiesOnly)...)
 	if len(all) == 0 {
 		if conn != nil {
 			conn.Close()

@@ -1,7 +1,7 @@
 // Command terraform-provider-zkboot serves the Terraform provider registry.terraform.io/zkboot/zkboot.
 //
-// It is started by Terraform. It refuses to ask anybody anything: secrets come from
-// ZKBOOT_SSH_PASSPHRASE and ZKBOOT_SUDO_PASSWORD alone. With -debug it can be run under a
+// It is started by Terraform. It refuses to ask anybody anything: secrets come from the
+// provider block, ZKBOOT_SSH_PASSPHRASE and ZKBOOT_SUDO_PASSWORD alone. With -debug it can be run under a
 // debugger, and prints the TF_REATTACH_PROVIDERS that connects Terraform to it.
 package main
 
