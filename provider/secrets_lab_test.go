@@ -32,8 +32,8 @@ func keepsSecrets(t *testing.T, w workspace, h labHost, dir, at string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	override, log := filepath.Join(w.dir, "secrets_override.tf"), filepath.Join(t.TempDir(), "log")
-	write(t, override, `variable "key" {
+	variables, override, log := filepath.Join(w.dir, "secrets.tf"), filepath.Join(w.dir, "secrets_override.tf"), filepath.Join(t.TempDir(), "log")
+	write(t, variables, `variable "key" {
   type      = string
   ephemeral = true
 }
@@ -41,7 +41,8 @@ variable "phrase" {
   type      = string
   ephemeral = true
 }
-provider "zkboot" {
+`)
+	write(t, override, `provider "zkboot" {
   ssh = {
     user             = local.lab.ssh.user
     known_hosts_file = "${var.lab_dir}/${local.lab.ssh.known_hosts_file}"
@@ -70,7 +71,7 @@ provider "zkboot" {
 			t.Errorf("a secret is in %s", name)
 		}
 	}
-	for _, f := range []string{override, filepath.Join(w.dir, "plan")} {
+	for _, f := range []string{variables, override, filepath.Join(w.dir, "plan")} {
 		if err := os.Remove(f); err != nil {
 			t.Fatal(err)
 		}
