@@ -16,6 +16,9 @@ const (
 	ActionAdopt   Action = "adopt"
 	ActionDelete  Action = "delete"
 	ActionRelease Action = "release"
+	// ActionRestart gives a running unit a new process although nothing of it changes. It
+	// leaves no trace in a manifest.
+	ActionRestart Action = "restart"
 )
 
 // Step is one change of one thing on one host. It is data: it can be printed, stored
@@ -52,7 +55,7 @@ func (s Step) String() string {
 
 // Differences are what the step changes in its thing.
 func (s Step) Differences() []Difference {
-	if s.Want.Resource == nil || s.Action == ActionAdopt || s.Action == ActionRelease {
+	if s.Want.Resource == nil || s.Action == ActionAdopt || s.Action == ActionRelease || s.Action == ActionRestart {
 		return nil
 	}
 	return s.Want.Drift(s.Was.Resource)

@@ -74,6 +74,9 @@ func valid(s bootstrap.Step) error {
 		ok = !want
 	case bootstrap.ActionRelease:
 		ok = !want && s.Owner != ""
+	case bootstrap.ActionRestart:
+		u, unit := s.Want.Resource.(bootstrap.Unit)
+		ok = was && unit && u.Running && s.Owner != ""
 	default:
 		return fmt.Errorf("action %q is unknown to this agent", s.Action)
 	}
@@ -144,6 +147,10 @@ func (c *change) ownership(i int, s bootstrap.Step, given map[claim]bool) error 
 		return c.fail(i, fmt.Errorf("%w: %s on this host belongs to cluster %s, the step to %s; destroy that one first or use another name",
 			bootstrap.ErrRefused, s.Owner, mine.Cluster, s.Cluster))
 	}
+	e, owned := mine.Find(s.Target)
+	if s.Action == bootstrap.ActionRestart && !owned {
+		return c.stale(i, "%s does not own it", s.Owner)
+	}
 	if s.Action != bootstrap.ActionDelete {
 		return nil
 	}
@@ -153,7 +160,6 @@ func (c *change) ownership(i int, s bootstrap.Step, given map[claim]bool) error 
 			return c.stale(i, "%s owns it too", other.Owner)
 		}
 	}
-	e, owned := mine.Find(s.Target)
 	if s.Owner != "" && !owned {
 		return c.stale(i, "%s does not own it", s.Owner)
 	}
@@ -232,8 +238,8 @@ func (c *change) blame(first int, of []int, err error) (done int, broke error) {
 func (c *change) record(steps []bootstrap.Step, edit func(bootstrap.Manifest, bootstrap.Step) bootstrap.Manifest) error {
 	edited := manifests{}
 	for _, s := range steps {
-		if s.Owner == "" {
-			continue
+		if s.Owner == "" || s.Action == bootstrap.ActionRestart {
+			continue // a restart makes nothing, so that a crash in it leaves nothing to be planned again
 		}
 		m, ok := edited[string(s.Owner)]
 		if !ok {

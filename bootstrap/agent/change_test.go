@@ -244,6 +244,36 @@ func TestStepsAboutOneThingRestOnEachOther(t *testing.T) {
 	}
 }
 
+// A run that dies in a restart must not leave a manifest that asks for anything: the next
+// restart would wait for an apply.
+func TestARestartLeavesTheManifestAsItWas(t *testing.T) {
+	unit := bootstrap.Unit{Name: "z.service", Content: "x", Enabled: true, Running: true, Rev: "1"}
+	f := newFakeThings()
+	h := newTestHost(t, t.TempDir(), f)
+	locked(t, h)
+	changed(t, h, step(bootstrap.ActionCreate, nil, unit))
+	before, err := h.store.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.before = func(string) error { return errCrash }
+	if err := h.Change(t.Context(), step(bootstrap.ActionRestart, unit, unit)); !errors.Is(err, errCrash) {
+		t.Fatalf("want the crash, got %v", err)
+	}
+	f.before, f.runs = func(string) error { return nil }, nil
+	changed(t, h, step(bootstrap.ActionRestart, unit, unit))
+	if want := []string{"restart unit:z.service;"}; !reflect.DeepEqual(f.runs, want) {
+		t.Errorf("want %q, got %q", want, f.runs)
+	}
+	after, err := h.store.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(before, after) {
+		t.Errorf("the manifest was %v, is %v", before, after)
+	}
+}
+
 func TestStepsThatAreRefused(t *testing.T) {
 	data := dir("/data")
 	data.Data = true
@@ -268,10 +298,13 @@ func TestStepsThatAreRefused(t *testing.T) {
 		{"two things", twisted, nil, "about file:/etc/b and speaks of file:/etc/a"},
 		{"unknown action", step("rename", nil, file("/etc/a", "x")), nil, `action "rename" is unknown`},
 		{"create of what is there", step(bootstrap.ActionCreate, file("/etc/a", "x"), file("/etc/a", "y")), nil, "create does not fit"},
+		{"restart of what is not ours", step(bootstrap.ActionRestart, zkUnit("aa"), zkUnit("aa")), bootstrap.ErrStale, "main.zookeeper does not own it"},
+		{"restart of what shall not run", step(bootstrap.ActionRestart, zkUnit("aa"), bootstrap.Unit{Name: "zk.service"}), nil, "restart does not fit"},
+		{"restart of a file", step(bootstrap.ActionRestart, file("/etc/a", "x"), file("/etc/a", "x")), nil, "restart does not fit"},
 		{"delete that wants", step(bootstrap.ActionDelete, file("/etc/a", "x"), file("/etc/a", "y")), nil, "delete does not fit"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			f := newFakeThings(data, file("/etc/foreign", "x"), pkg("shared"))
+			f := newFakeThings(data, file("/etc/foreign", "x"), pkg("shared"), zkUnit("aa"))
 			f.unread = map[bootstrap.ID]string{"file:/etc/dark": "permission denied"}
 			h := newTestHost(t, t.TempDir(), f)
 			locked(t, h)

@@ -52,7 +52,7 @@ func (m *machine) applyUnits(ctx context.Context, w work) error {
 	}
 	for i, s := range w.steps[:written] {
 		want, _ := s.Want.Resource.(bootstrap.Unit)
-		if err := m.setUnit(ctx, want, w.note); err != nil {
+		if err := m.setUnit(ctx, want, s.Action == bootstrap.ActionRestart, w.note); err != nil {
 			return w.broke(i, err)
 		}
 	}
@@ -87,8 +87,8 @@ func (m *machine) putUnitFile(ctx context.Context, want bootstrap.Unit, st unitS
 }
 
 // setUnit enables or disables one unit and sees to it that it runs, with the wanted
-// revision, or does not.
-func (m *machine) setUnit(ctx context.Context, want bootstrap.Unit, note func(string)) error {
+// revision, or does not. With anew it gets a new process in any case.
+func (m *machine) setUnit(ctx context.Context, want bootstrap.Unit, anew bool, note func(string)) error {
 	status, err := m.statuses(ctx, []string{want.Name})
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func (m *machine) setUnit(ctx context.Context, want bootstrap.Unit, note func(st
 	rev, alive := m.liveRev(st, want.Content)
 	running := st.active == "active" && alive
 	switch {
-	case want.Running && running && rev == want.Rev:
+	case want.Running && running && rev == want.Rev && !anew:
 		return nil
 	case want.Running:
 		return m.startUnit(ctx, want, running, note)

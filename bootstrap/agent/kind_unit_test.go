@@ -109,6 +109,28 @@ func TestUnitAsWantedIsNotRestarted(t *testing.T) {
 	wantEqual(t, s.get("/etc/systemd/system/zk.service"), zkUnit("aa").Content)
 }
 
+// Nothing of the unit differs, and it gets a new process all the same.
+func TestUnitIsRestartedWhenAsked(t *testing.T) {
+	s := newSandbox(t)
+	s.put("/etc/systemd/system/zk.service", zkUnit("aa").Content)
+	s.expect(t,
+		s.live("active", "enabled", "42", "aa"),
+		call{argv: reload},
+		s.live("active", "enabled", "42", "aa"),
+		call{argv: "systemctl restart -- zk.service"},
+		s.live("active", "enabled", "42", "of-systemd"), // before execve
+		s.live("active", "enabled", "42", "aa"))
+	unit := zkUnit("aa")
+	s.must(bootstrap.Step{Action: bootstrap.ActionRestart, Target: unit.ID(), Was: bootstrap.Thing{Resource: unit}, Want: bootstrap.Thing{Resource: unit}})
+	wantEqual(t, s.notes, []string{"restarting zk.service"})
+}
+
+func TestOnlyUnitsAreRestarted(t *testing.T) {
+	f := file("/etc/a", "x")
+	wantError(t, newSandbox(t).do(bootstrap.Step{Action: bootstrap.ActionRestart, Target: f.ID(), Want: bootstrap.Thing{Resource: f}}),
+		"file things cannot be restarted")
+}
+
 func TestUnitOfAnOlderRevisionIsRestarted(t *testing.T) {
 	s := newSandbox(t)
 	s.put("/etc/systemd/system/zk.service", zkUnit("bb").Content) // a crash came before the restart

@@ -182,6 +182,10 @@ func (m *Machine) apply(st bootstrap.Step) error {
 		m.things[st.Target] = seen(st.Want.Resource)
 	case bootstrap.ActionAdopt:
 		m.own(st)
+	case bootstrap.ActionRestart: // a new process shows in Applied alone
+		if u, ok := m.things[st.Target].(bootstrap.Unit); !ok || !u.Running {
+			return fmt.Errorf("step %s is about a unit that does not run", st)
+		}
 	case bootstrap.ActionDelete, bootstrap.ActionRelease:
 		e, _ := m.manifests[string(st.Owner)].Find(st.Target)
 		if st.Action == bootstrap.ActionDelete {
