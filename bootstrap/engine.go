@@ -226,8 +226,12 @@ func (e *Engine) PlanFrom(s *Spec, now Site, in Intent) (*Plan, Report) {
 	for _, name := range now.Reachable() {
 		plan.Seen[name] = now.Hosts[name].State.Fingerprint()
 	}
+	build := buildWaves
+	if in.Verb == VerbRestart {
+		build = restartWaves
+	}
 	var err error
-	if plan.Waves, err = buildWaves(s, all, now, in); err != nil {
+	if plan.Waves, err = build(s, all, now, in); err != nil {
 		report.HostError("", "plan", err)
 		return nil, report
 	}

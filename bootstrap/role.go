@@ -50,6 +50,9 @@ type Verb string
 const (
 	VerbConverge Verb = "converge"
 	VerbDestroy  Verb = "destroy"
+	// VerbRestart gives every unit that takes turns a new process, though nothing has changed.
+	// Of a Role it asks whether that is safe: Next refuses, or has no site step.
+	VerbRestart Verb = "restart"
 	VerbTurn     Verb = "turn"
 )
 

@@ -71,6 +71,10 @@ func (r *toyRole) Next(s *bootstrap.Spec, now bootstrap.Site, in bootstrap.Inten
 	switch in.Verb {
 	case bootstrap.VerbTurn:
 		return bootstrap.SiteStep{Role: "toy", Name: "turn", Hosts: []string{slices.Min(in.Hosts)}}, true, nil
+	case bootstrap.VerbRestart:
+		if r.refuse != "" {
+			return bootstrap.SiteStep{}, false, fmt.Errorf("%w: %s is needed by the others", bootstrap.ErrRefused, r.refuse)
+		}
 	case bootstrap.VerbConverge:
 		for _, name := range now.Reachable() {
 			if u, ok := now.Hosts[name].State.Find(bootstrap.NewID(bootstrap.KindUnit, r.unit(s))).(bootstrap.Unit); ok && u.Running {

@@ -115,8 +115,7 @@ func buildWaves(s *Spec, all []compiled, now Site, in Intent) ([]Wave, error) {
 			return nil, err
 		}
 		start := Wave{Title: "start " + c.role.Name(), Steps: map[string][]Step{}}
-		roll := Wave{Title: "change " + c.role.Name() + " members in turn", Role: c.role.Name(), Rolling: true,
-			Rule: "one at a time, stopped members first, leader last", Steps: map[string][]Step{}}
+		roll := turns("change", c.role)
 		for _, host := range now.Reachable() {
 			d, owner := c.want[host], OwnerOf(s.Name, c.role.Name())
 			steps := Diff(owner, d, left[host], in)
@@ -128,7 +127,6 @@ func buildWaves(s *Spec, all []compiled, now Site, in Intent) ([]Wave, error) {
 			add(clean, host, hs.clean)
 		}
 		if g, ok := c.role.(Gated); ok {
-			roll.Before, roll.After = g.Gates("")
 			_, start.After = g.Gates("")
 		}
 		if found {
@@ -139,6 +137,16 @@ func buildWaves(s *Spec, all []compiled, now Site, in Intent) ([]Wave, error) {
 	waves := append([]Wave{prepare}, middle...)
 	waves = append(waves, clean)
 	return slices.DeleteFunc(waves, func(w Wave) bool { return len(w.Site) == 0 && len(w.Steps) == 0 }), nil
+}
+
+// turns is an empty rolling wave of a role, with its gates.
+func turns(what string, role Role) Wave {
+	w := Wave{Title: what + " " + role.Name() + " members in turn", Role: role.Name(), Rolling: true,
+		Rule: "one at a time, stopped members first, leader last", Steps: map[string][]Step{}}
+	if g, ok := role.(Gated); ok {
+		w.Before, w.After = g.Gates("")
+	}
+	return w
 }
 
 func add(w Wave, host string, steps []Step) {

@@ -29,6 +29,8 @@ func (Role) Next(s *bootstrap.Spec, now bootstrap.Site, in bootstrap.Intent) (bo
 		return converge(views(s, now))
 	case bootstrap.VerbTurn:
 		return turn(views(s, now), in.Hosts)
+	case bootstrap.VerbRestart:
+		return bootstrap.SiteStep{}, false, restartable(views(s, now))
 	}
 	return bootstrap.SiteStep{}, false, nil
 }
@@ -54,6 +56,22 @@ func turn(vs []view, pending []string) (bootstrap.SiteStep, bool, error) {
 	})
 	return bootstrap.SiteStep{Role: roleName, Name: stepTurn, Hosts: []string{first.host},
 		Title: fmt.Sprintf("%s (%s)", first.host, first.mode)}, true, nil
+}
+
+// restartable refuses a restart of everybody that one of the gates would end in the middle:
+// while a member is down or behind, or counts errors that a restart makes worse.
+func restartable(vs []view) error {
+	for _, check := range []func([]view) error{allServe, oneLeader} {
+		if err := check(vs); err != nil {
+			return err
+		}
+	}
+	for _, v := range vs {
+		if err := canMiss(vs, v.host); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // converge decides whether the ensemble has to be formed or started as a whole. With a

@@ -99,6 +99,47 @@ func TestDestroyNeedsNoSiteStep(t *testing.T) {
 	}
 }
 
+// A restart of everybody begins only where no gate would end it in the middle.
+func TestRestartable(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		scene func() *scene
+		want  []string // nil: it may begin
+	}{
+		{"all is well", func() *scene { return healthyScene(testSpec(3)) }, nil},
+		{"a single member, which nobody can stand in for", func() *scene { return healthyScene(testSpec(1)) }, nil},
+		{"one is down", func() *scene { return healthyScene(testSpec(3)).stop("zk2") },
+			[]string{"zk2", "expected a serving member, found down", "journalctl -u zookeeper-main.service"}},
+		{"one of five is down", func() *scene { return healthyScene(testSpec(5)).stop("zk4") }, []string{"zk4", "expected a serving member"}},
+		{"the quorum is lost", func() *scene { return healthyScene(testSpec(3)).stop("zk1", "zk2") }, []string{"zk1", "expected a serving member"}},
+		{"one cannot be reached", func() *scene {
+			sc := healthyScene(testSpec(3))
+			sc.servers["zk3"].away = true
+			return sc
+		}, []string{"zk3", "expected a serving member"}},
+		{"one counts errors that a restart makes worse", func() *scene {
+			sc := healthyScene(testSpec(3))
+			sc.servers["zk2"].mntr["zk_unrecoverable_error_count"] = "1"
+			return sc
+		}, []string{"zk2 counts 1 unrecoverable errors"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sc := tt.scene()
+			_, ok, err := New().Next(sc.spec, sc.site(), bootstrap.Intent{Verb: bootstrap.VerbRestart})
+			if ok {
+				t.Error("there is a site step: turns are all there is to do")
+			}
+			if tt.want == nil {
+				if err != nil {
+					t.Errorf("refused: %v", err)
+				}
+				return
+			}
+			refused(t, err, tt.want...)
+		})
+	}
+}
+
 // TestTurns lets everybody have a turn in any state of the ensemble.
 func TestTurns(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
