@@ -106,8 +106,11 @@ func (a *app) change(ctx context.Context, mode, file string, approved bool, in b
 func (s *session) ask(ctx context.Context, p *bootstrap.Plan) (bool, error) {
 	defer s.out.hold()()
 	question := "apply?"
-	if p.Intent.Verb == bootstrap.VerbDestroy {
+	switch p.Intent.Verb {
+	case bootstrap.VerbDestroy:
 		question = "destroy? " + fate(p)
+	case bootstrap.VerbRestart:
+		question = "restart?"
 	}
 	return s.app.confirm(ctx, question)
 }
@@ -115,7 +118,7 @@ func (s *session) ask(ctx context.Context, p *bootstrap.Plan) (bool, error) {
 // apply carries the plan out and says what stands. Where nothing is left to do, what stands
 // is proven all the same: 0 means done and verified.
 func (s *session) apply(ctx context.Context, p *bootstrap.Plan) error {
-	defer s.sayWhenStopped(ctx, "stopping after the current step; run "+commandOf(p.Intent.Verb)+" again to go on")()
+	defer s.sayWhenStopped(ctx, "stopping after the current step; run "+onward(p.Intent.Verb))()
 	start := time.Now()
 	report := s.engine.Apply(ctx, p)
 	s.out.report(report)
@@ -143,19 +146,25 @@ func (s *session) sayWhenStopped(ctx context.Context, text string) func() {
 	}
 }
 
-// commandOf names the command that goes on with an interrupted plan.
-func commandOf(v bootstrap.Verb) string {
-	if v == bootstrap.VerbDestroy {
-		return "destroy"
+// onward names the command that goes on with an interrupted plan.
+func onward(v bootstrap.Verb) string {
+	switch v {
+	case bootstrap.VerbDestroy:
+		return "destroy again to go on"
+	case bootstrap.VerbRestart:
+		return "roll restart again to restart all members, those that had their turn too"
 	}
-	return "apply"
+	return "apply again to go on"
 }
 
 // conclude says what stands after a plan was carried out.
 func (s *session) conclude(ctx context.Context, p *bootstrap.Plan, took time.Duration) error {
 	outcome := "applied"
-	if p.Intent.Verb == bootstrap.VerbDestroy {
+	switch p.Intent.Verb {
+	case bootstrap.VerbDestroy:
 		outcome = "destroyed"
+	case bootstrap.VerbRestart:
+		outcome = "restarted"
 	}
 	if s.machine() != nil {
 		return s.end(outcome, codeOK)

@@ -22,6 +22,7 @@ import (
 type noteRole struct {
 	content string
 	site    bool                        // there is a site step before the files
+	unit    bool                        // there is a unit, which takes turns
 	do      func(context.Context) error // carries it out
 	checks  []verify.Check              // what Prove says
 }
@@ -30,10 +31,14 @@ func (r *noteRole) Name() string                              { return "note" }
 func (r *noteRole) Validate(*bootstrap.Spec) bootstrap.Report { return bootstrap.Report{} }
 
 func (r *noteRole) resources() []bootstrap.Resource {
-	return []bootstrap.Resource{
+	out := []bootstrap.Resource{
 		bootstrap.Dir{Path: "/var/lib/note", Mode: 0o750, Owner: "root", Group: "root", Data: true},
 		bootstrap.File{Path: "/etc/note", Content: r.content, Mode: 0o644, Owner: "root", Group: "root"},
 	}
+	if r.unit {
+		out = append(out, bootstrap.Unit{Name: "note.service", Content: "Environment=ZKBOOT_REV=" + bootstrap.RevMarker + "\n", Running: true, Turn: true})
+	}
+	return out
 }
 
 func (r *noteRole) Queries(*bootstrap.Spec, string) []bootstrap.ID {
@@ -53,10 +58,18 @@ func (r *noteRole) Compile(s *bootstrap.Spec, _ bootstrap.Site) (map[string]boot
 }
 
 func (r *noteRole) Next(s *bootstrap.Spec, _ bootstrap.Site, in bootstrap.Intent) (bootstrap.SiteStep, bool, error) {
+	if in.Verb == bootstrap.VerbTurn {
+		return bootstrap.SiteStep{Role: "note", Name: "turn", Hosts: in.Hosts[:1]}, true, nil
+	}
 	if !r.site || in.Verb != bootstrap.VerbConverge {
 		return bootstrap.SiteStep{}, false, nil
 	}
 	return bootstrap.SiteStep{Role: "note", Name: "meet", Hosts: s.HostNames(), Title: "meet"}, true, nil
+}
+
+// Gates is a gate before each turn of the unit, which do keeps shut or open.
+func (r *noteRole) Gates(string) (before, after []bootstrap.SiteStep) {
+	return []bootstrap.SiteStep{{Role: "note", Name: "quiet", Title: "nobody writes a note"}}, nil
 }
 
 func (r *noteRole) Do(ctx context.Context, _ *bootstrap.Spec, _ bootstrap.Hosts, _ bootstrap.SiteStep) error {
