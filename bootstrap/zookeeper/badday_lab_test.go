@@ -66,6 +66,9 @@ func TestBadDays(t *testing.T) {
 		{"all members stopped", d.allStopped},
 		{"changes roll, leader last", d.rollLeaderLast},
 		{"leader killed between turns", d.leaderKilled},
+		{"restart in turn, leader last", d.restartLeaderLast},
+		{"restart killed between turns", d.restartKilled},
+		{"restart refused while a member is down", d.restartRefused},
 		{"archive", d.fromArchive},
 	} {
 		t.Run(part.name, func(t *testing.T) {

@@ -28,8 +28,8 @@ the others have a quorum without it, and the next only when all are in sync agai
 its plan, asks, restarts and proves the result.
 
 It refuses while there is anything to apply, while a member is down and while there is no
-quorum. A run that was interrupted leaves nothing to be put right; the next one restarts all
-members, those that had their turn too.`,
+quorum. A run that was interrupted leaves nothing to be put right; as soon as all members
+serve, the next one restarts all of them, those that had their turn too.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.mayAsk(approved); err != nil {
