@@ -9,7 +9,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/action"
 	aschema "github.com/hashicorp/terraform-plugin-framework/action/schema"
 	"github.com/hashicorp/terraform-plugin-framework/path"
-	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 
 	"github.com/zkboot/zkboot/bootstrap"
@@ -33,31 +32,18 @@ func (a *verifyAction) Metadata(_ context.Context, req action.MetadataRequest, r
 
 // Schema implements action.Action.
 func (a *verifyAction) Schema(ctx context.Context, _ action.SchemaRequest, resp *action.SchemaResponse) {
-	resp.Schema = aschema.Schema{
-		MarkdownDescription: "Judges hosts, the ways between them, and the ensemble, as `zkboot verify` does, and fails where anything does.",
-		Attributes: map[string]aschema.Attribute{
-			"duration": aschema.StringAttribute{Optional: true, Validators: []validator.String{durationText()},
-				MarkdownDescription: "Length of the disk probe's first phase, default `30s`."},
-			"on_live_members": aschema.BoolAttribute{Optional: true, MarkdownDescription: "Probe the disks of running members too, which slows them down."},
-			"disk_only":       aschema.BoolAttribute{Optional: true, MarkdownDescription: "Judge the disks alone."},
-		},
-	}
-	for name, is := range a.ensemble.schema(ctx).Attributes {
-		if _, ok := a.ensemble.place(name); ok {
-			resp.Schema.Attributes[name] = forAction(is)
-		}
-	}
+	resp.Schema = aboutEnsemble(ctx, a.ensemble, map[string]aschema.Attribute{
+		"duration": aschema.StringAttribute{Optional: true, Validators: []validator.String{durationText()},
+			MarkdownDescription: "Length of the disk probe's first phase, default `30s`."},
+		"on_live_members": aschema.BoolAttribute{Optional: true, MarkdownDescription: "Probe the disks of running members too, which slows them down."},
+		"disk_only":       aschema.BoolAttribute{Optional: true, MarkdownDescription: "Judge the disks alone."},
+	})
+	resp.Schema.MarkdownDescription = "Judges hosts, the ways between them, and the ensemble, as `zkboot verify` does, and fails where anything does."
 }
 
 // Configure implements action.ActionWithConfigure.
 func (a *verifyAction) Configure(_ context.Context, req action.ConfigureRequest, resp *action.ConfigureResponse) {
-	if req.ProviderData == nil {
-		return
-	}
-	var ok bool
-	if a.ensemble.site, ok = req.ProviderData.(*site); !ok {
-		resp.Diagnostics.AddError("zkboot", fmt.Sprintf("the provider handed over a %T; this is a fault of zkboot", req.ProviderData))
-	}
+	configureAction(&a.ensemble, req, resp)
 }
 
 // Invoke implements action.Action.
@@ -71,13 +57,7 @@ func (a *verifyAction) Invoke(ctx context.Context, req action.InvokeRequest, res
 	defer cancel()
 	eng := a.ensemble.engine(ctx, standing)
 	defer closeEngine(eng, &resp.Diagnostics)
-	logged := eng.Events
-	eng.Events = func(ev bootstrap.Event) {
-		logged(ev)
-		if ev.Kind == bootstrap.EventStarted || ev.Kind == bootstrap.EventNote {
-			resp.SendProgress(action.InvokeProgressEvent{Message: strings.TrimPrefix(ev.Host+": "+ev.Step, ": ")})
-		}
-	}
+	tellProgress(eng, resp)
 	found, report := eng.Verify(ctx, spec, o)
 	resp.Diagnostics.Append(a.ensemble.diagnostics(report)...)
 	if err := ctx.Err(); err != nil {
@@ -97,33 +77,4 @@ func (a *verifyAction) Invoke(ctx context.Context, req action.InvokeRequest, res
 		}
 		resp.Diagnostics.Append(diagnostic(said, path.Empty()))
 	}
-}
-
-// forAction is an attribute of a resource as one that an action takes.
-func forAction(a schema.Attribute) aschema.Attribute {
-	all := func(in map[string]schema.Attribute) map[string]aschema.Attribute {
-		out := map[string]aschema.Attribute{}
-		for name, a := range in {
-			out[name] = forAction(a)
-		}
-		return out
-	}
-	about := a.GetMarkdownDescription()
-	switch a := a.(type) {
-	case schema.BoolAttribute:
-		return aschema.BoolAttribute{Required: a.Required, Optional: a.Optional, MarkdownDescription: about}
-	case schema.Int64Attribute:
-		return aschema.Int64Attribute{Required: a.Required, Optional: a.Optional, MarkdownDescription: about}
-	case schema.ListAttribute:
-		return aschema.ListAttribute{Required: a.Required, Optional: a.Optional, ElementType: a.ElementType, MarkdownDescription: about}
-	case schema.MapAttribute:
-		return aschema.MapAttribute{Required: a.Required, Optional: a.Optional, ElementType: a.ElementType, MarkdownDescription: about}
-	case schema.SingleNestedAttribute:
-		return aschema.SingleNestedAttribute{Required: a.Required, Optional: a.Optional, Attributes: all(a.Attributes), MarkdownDescription: about}
-	case schema.MapNestedAttribute:
-		return aschema.MapNestedAttribute{Required: a.Required, Optional: a.Optional, MarkdownDescription: about,
-			NestedObject: aschema.NestedAttributeObject{Attributes: all(a.NestedObject.Attributes)}}
-	}
-	is, _ := a.(schema.StringAttribute) // a test compares the types, so that no other kind gets here unseen
-	return aschema.StringAttribute{Required: is.Required, Optional: is.Optional, Validators: is.Validators, MarkdownDescription: about}
 }

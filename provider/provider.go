@@ -132,7 +132,10 @@ func (p *Provider) DataSources(context.Context) []func() datasource.DataSource {
 
 // Actions implements provider.ProviderWithActions.
 func (p *Provider) Actions(context.Context) []func() action.Action {
-	return []func() action.Action{func() action.Action { return &verifyAction{managed{kind: ensemble(), provider: p}} }}
+	return []func() action.Action{
+		func() action.Action { return &restartAction{managed{kind: ensemble(), provider: p}} },
+		func() action.Action { return &verifyAction{managed{kind: ensemble(), provider: p}} },
+	}
 }
 
 // Functions implements provider.ProviderWithFunctions.
