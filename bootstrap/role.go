@@ -53,7 +53,7 @@ const (
 	// VerbRestart gives every unit that takes turns a new process, though nothing has changed.
 	// Of a Role it asks whether that is safe: Next refuses, or has no site step.
 	VerbRestart Verb = "restart"
-	VerbTurn     Verb = "turn"
+	VerbTurn    Verb = "turn"
 )
 
 // Intent is a verb with its objects.
