@@ -1,9 +1,8 @@
 #!/bin/sh
-# generate-docs.sh: write docs/index.md, docs/resources, docs/data-sources and docs/functions, the provider's
-# pages, from its own schema and the examples. It needs `make mirror`, and Terraform 1.8 or OpenTofu 1.7 for the
-# functions: scripts/terraform.sh says which is taken. OpenTofu prints schemas in the same form (read in
-# 1.12.6, not tried). tfplugindocs is built from a module of its own, so that it never becomes a
-# dependency of zkboot.
+# generate-docs.sh: write docs/index.md, docs/resources, docs/data-sources, docs/functions and docs/actions, the
+# provider's pages, from its own schema and the examples. It needs `make mirror`, and our own Terraform 1.14: older
+# ones, and OpenTofu 1.12, print no schemas of actions. tfplugindocs is built from a module of its own, so
+# that it never becomes a dependency of zkboot.
 #
 # tfplugindocs empties docs/guides as well, where our hand-written guides are: so it renders into a
 # folder of its own, and only what it has made is taken from there.
@@ -15,7 +14,7 @@ if [ ! -f "$mirror" ]; then
 	echo "generate-docs.sh: $mirror is not there; run: make mirror" >&2
 	exit 1
 fi
-terraform=$(./scripts/terraform.sh)
+terraform=${ZKBOOT_TERRAFORM_114:-$(./scripts/terraform.sh terraform/1.14)}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -38,12 +37,13 @@ cp -r examples "$work/root/examples"
 	cat "$work/docs.log" >&2
 	exit 1
 }
-for made in index.md resources data-sources functions; do
+for made in index.md resources data-sources functions actions; do
 	if [ ! -e "$work/root/docs/$made" ]; then
 		echo "generate-docs.sh: no docs/$made was made with the schema that $terraform prints:" >&2
 		cat "$work/docs.log" >&2
 		exit 1
 	fi
 done
-rm -rf docs/index.md docs/resources docs/data-sources docs/functions
-cp -r "$work/root/docs/index.md" "$work/root/docs/resources" "$work/root/docs/data-sources" "$work/root/docs/functions" docs/
+rm -rf docs/index.md docs/resources docs/data-sources docs/functions docs/actions
+cp -r "$work/root/docs/index.md" "$work/root/docs/resources" "$work/root/docs/data-sources" "$work/root/docs/functions" \
+	"$work/root/docs/actions" docs/
