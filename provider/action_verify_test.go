@@ -49,15 +49,17 @@ func TestVerifyAction(t *testing.T) {
 	}
 }
 
-// The action takes what zkboot_ensemble has, of the same types.
+// Actions take what zkboot_ensemble has, of the same types.
 func TestActionTakesWhatTheEnsembleHas(t *testing.T) {
-	var s action.SchemaResponse
-	a := &verifyAction{managed{kind: ensemble(), provider: newFleet().provider()}}
-	a.Schema(t.Context(), action.SchemaRequest{}, &s)
-	have := s.Schema.Type().TerraformType(t.Context()).(tftypes.Object).AttributeTypes
-	for name, typ := range ensembleSchema(t.Context()).Type().TerraformType(t.Context()).(tftypes.Object).AttributeTypes {
-		if _, ok := a.ensemble.place(name); ok && (have[name] == nil || !have[name].Equal(typ)) {
-			t.Errorf("%s: %v, want %v", name, have[name], typ)
+	m := managed{kind: ensemble(), provider: newFleet().provider()}
+	for _, a := range []action.Action{&restartAction{m}, &verifyAction{m}} {
+		var s action.SchemaResponse
+		a.Schema(t.Context(), action.SchemaRequest{}, &s)
+		have := s.Schema.Type().TerraformType(t.Context()).(tftypes.Object).AttributeTypes
+		for name, typ := range ensembleSchema(t.Context()).Type().TerraformType(t.Context()).(tftypes.Object).AttributeTypes {
+			if _, ok := m.place(name); ok && (have[name] == nil || !have[name].Equal(typ)) {
+				t.Errorf("%T, %s: %v, want %v", a, name, have[name], typ)
+			}
 		}
 	}
 }
