@@ -1,8 +1,8 @@
 #!/bin/sh
 # generate-docs.sh: write docs/index.md, docs/resources, docs/data-sources, docs/functions and docs/actions, the
 # provider's pages, from its own schema and the examples. It needs `make mirror`, and our own Terraform 1.14: older
-# ones, and OpenTofu 1.12, print no schemas of actions. tfplugindocs is built from a module of its own, so
-# that it never becomes a dependency of zkboot.
+# ones print no schemas of actions (seen with 1.11.4). tfplugindocs is built from a module of its own, so that it
+# never becomes a dependency of zkboot.
 #
 # tfplugindocs empties docs/guides as well, where our hand-written guides are: so it renders into a
 # folder of its own, and only what it has made is taken from there.
