@@ -3,7 +3,6 @@ package bootstrap
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -25,6 +24,10 @@ type Engine struct {
 	Events func(Event)
 	// Limit bounds how many hosts are worked on at once; 0 means 32.
 	Limit int
+	// LookOnly is for whoever plans or looks and does not apply: each host is closed as soon
+	// as it has been seen, so that there are never more than Limit connections, and Look
+	// returns no hosts.
+	LookOnly bool
 	// Patience bounds how long Plan waits for the first boot of a host (cloud-init) to end
 	// before it plans a change; 0 means 10 minutes.
 	Patience time.Duration
@@ -86,19 +89,24 @@ func (e *Engine) timed(host, step string, work func() error) error {
 	return err
 }
 
-// Close closes every open host, which gives their locks back.
+// Close closes every open host, which gives their locks back. They are closed together,
+// because each takes a few round trips.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	open := e.open
 	e.open = nil
 	e.mu.Unlock()
-	var errs []error
-	for _, name := range open.Names() {
+	var report Report
+	var mu sync.Mutex
+	e.each(open.Names(), func(name string) {
 		if err := open[name].Close(); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			mu.Lock()
+			defer mu.Unlock()
+			report.HostError(name, "", err)
 		}
-	}
-	return errors.Join(errs...)
+	})
+	sortFindings(&report)
+	return report.Err()
 }
 
 // Hosts opens every host of the spec that is not open yet, all at once. Those that cannot
@@ -145,14 +153,15 @@ func (e *Engine) host(ctx context.Context, s *Spec, name string) (Host, error) {
 	return h, nil
 }
 
-// drop forgets a host whose connection broke, so that the next call opens it anew.
+// drop closes a host whose connection broke, or which was only to be seen, so that the next
+// call opens it anew.
 func (e *Engine) drop(name string) {
 	e.mu.Lock()
 	h, ok := e.open[name]
 	delete(e.open, name)
 	e.mu.Unlock()
 	if ok {
-		_ = h.Close() // it is broken already; what matters was reported by the call that broke
+		_ = h.Close() // what matters was reported by the call before
 	}
 }
 

@@ -10,13 +10,16 @@ import (
 )
 
 // Look sees every host of the spec, one round trip each. A host that does not answer is in
-// the Site with its error.
+// the Site with its error. The hosts that do are returned open, unless LookOnly.
 func (e *Engine) Look(ctx context.Context, s *Spec) (Site, Hosts) {
 	return e.lookAll(ctx, s, 0)
 }
 
 // lookAll looks at every host and waits up to boot for those whose first boot is not over.
 func (e *Engine) lookAll(ctx context.Context, s *Spec, boot time.Duration) (Site, Hosts) {
+	if e.LookOnly {
+		return e.visit(ctx, s, boot), Hosts{}
+	}
 	hosts, report := e.Hosts(ctx, s)
 	site := Site{Hosts: map[string]Seen{}}
 	for _, f := range report.Findings {
@@ -34,10 +37,37 @@ func (e *Engine) lookAll(ctx context.Context, s *Spec, boot time.Duration) (Site
 			delete(hosts, name)
 		}
 	}
+	return e.keep(site), hosts
+}
+
+// visit opens, looks at and closes one host after another, Limit of them at once.
+func (e *Engine) visit(ctx context.Context, s *Spec, boot time.Duration) Site {
+	site := Site{Hosts: map[string]Seen{}}
+	var mu sync.Mutex
+	e.each(s.HostNames(), func(name string) {
+		var seen Seen
+		h, err := e.host(ctx, s, name)
+		if err != nil {
+			var report Report
+			report.HostError(name, "connect", err)
+			seen.Err = report.Findings[0]
+		} else {
+			seen = e.look(ctx, s, name, h, boot)
+			e.drop(name)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		site.Hosts[name] = seen
+	})
+	return e.keep(site)
+}
+
+// keep remembers what was seen last.
+func (e *Engine) keep(site Site) Site {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.last = site
-	return site, hosts
+	return site
 }
 
 // LastSeen is what the last Look of this Engine saw: after an Apply, what its proof rests
