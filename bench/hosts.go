@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -151,13 +150,14 @@ func (b *bench) zkboot(ctx context.Context, args ...string) (ran, error) {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
 	start := time.Now()
-	err := cmd.Run()
-	r := ran{wall: time.Since(start), stdout: stdout.String()}
+	if err := cmd.Start(); err != nil {
+		return ran{}, err
+	}
+	peak := watchMost(func() float64 { return peakOf(cmd.Process.Pid) })
+	err := cmd.Wait()
+	r := ran{wall: time.Since(start), peak: peak(), stdout: stdout.String()}
 	if err != nil {
 		return r, fmt.Errorf("zkboot %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
-	}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		r.peak = float64(usage.Maxrss) * 1024 / 1e6 // getrusage(2): KiB on Linux
 	}
 	return r, nil
 }

@@ -70,7 +70,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}}
 	// Order matters: agent and plan use hosts that quorum leaves standing.
 	parts, err := choose(o.only, []part{{"size", b.size}, {"quorum", b.quorum}, {"agent", b.uploads}, {"plan", b.plan}, {"fsync", b.fsyncs},
-		{"watch", b.changes}, {"death", b.deaths}, {"traffic", b.loads}, {"hop", b.hop}, {"registry", b.registry}, {"herd", b.herd}})
+		{"watch", b.changes}, {"death", b.deaths}, {"traffic", b.loads}, {"hop", b.hop}, {"registry", b.registry}, {"herd", b.herd},
+		{"fleet", b.bigPlan}})
 	if err != nil {
 		return err
 	}
