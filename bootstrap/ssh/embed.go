@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -35,9 +37,9 @@ func Embedded() ([]AgentBinary, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the embedded agent for %s: %w", arch, err)
 		}
-		out = append(out, AgentBinary{SHA256: strings.TrimSpace(string(sum)), Arch: arch, Bytes: func() ([]byte, error) {
+		out = append(out, AgentBinary{SHA256: strings.TrimSpace(string(sum)), Arch: arch, Bytes: sync.OnceValues(func() ([]byte, error) {
 			return unpack(base + ".zst")
-		}})
+		})})
 	}
 	return out, nil
 }
@@ -47,7 +49,7 @@ func unpack(name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the embedded agent: %w", err)
 	}
-	d, err := zstd.NewReader(nil)
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1)) // each more has buffers of its own
 	if err != nil {
 		return nil, fmt.Errorf("unpacking the embedded agent: %w", err)
 	}
@@ -65,16 +67,23 @@ func Self() (AgentBinary, error) {
 	if err != nil {
 		return AgentBinary{}, fmt.Errorf("finding this program: %w", err)
 	}
-	b, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return AgentBinary{}, fmt.Errorf("reading this program: %w", err)
 	}
-	sum := sha256.Sum256(b)
-	return AgentBinary{SHA256: hex.EncodeToString(sum[:]), Arch: runtime.GOARCH, Bytes: func() ([]byte, error) { return b, nil }}, nil
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return AgentBinary{}, fmt.Errorf("reading this program: %w", err)
+	}
+	return AgentBinary{SHA256: hex.EncodeToString(sum.Sum(nil)), Arch: runtime.GOARCH, Bytes: sync.OnceValues(func() ([]byte, error) {
+		return os.ReadFile(path)
+	})}, nil
 }
 
-// Agents returns what to put on hosts: the embedded agents, or this program itself.
-func Agents() ([]AgentBinary, error) {
+// agents are found and unpacked once a process: many hosts may need them at the same time,
+// and unpacked an agent takes 9 MB.
+var agents = sync.OnceValues(func() ([]AgentBinary, error) {
 	embedded, err := Embedded()
 	if err != nil || len(embedded) > 0 {
 		return embedded, err
@@ -84,4 +93,8 @@ func Agents() ([]AgentBinary, error) {
 		return nil, err
 	}
 	return []AgentBinary{self}, nil
-}
+})
+
+// Agents returns what to put on hosts: the embedded agents, or this program itself. The
+// slice and what its Bytes return are shared and not to be changed.
+func Agents() ([]AgentBinary, error) { return agents() }
