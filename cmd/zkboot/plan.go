@@ -41,7 +41,7 @@ func (a *app) plan(ctx context.Context, o planOptions) error {
 		return err
 	}
 	defer s.close(ctx)
-	s.patience = firstBoot
+	s.patience, s.engine.LookOnly = firstBoot, true
 	plan, report := s.engine.Plan(ctx, s.spec, bootstrap.Intent{Verb: bootstrap.VerbConverge})
 	s.out.report(report)
 	if plan == nil {
