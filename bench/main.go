@@ -40,13 +40,14 @@ func main() {
 
 // options are the flags.
 type options struct {
-	program string // the zkboot under test
-	json    string
-	only    string
-	rounds  int // of apply against apt
-	plans   int
-	pairs   int // of probe and fio
-	fsync   time.Duration
+	program  string // the zkboot under test
+	provider string // the provider under test
+	json     string
+	only     string
+	rounds   int // of apply against apt
+	plans    int
+	pairs    int // of probe and fio
+	fsync    time.Duration
 
 	watchChanges int // timed changes of the registry
 	deathRounds  int
@@ -71,7 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	// Order matters: agent and plan use hosts that quorum leaves standing.
 	parts, err := choose(o.only, []part{{"size", b.size}, {"quorum", b.quorum}, {"agent", b.uploads}, {"plan", b.plan}, {"fsync", b.fsyncs},
 		{"watch", b.changes}, {"death", b.deaths}, {"traffic", b.loads}, {"hop", b.hop}, {"registry", b.registry}, {"herd", b.herd},
-		{"fleet", b.bigPlan}})
+		{"fleet", b.bigPlan}, {"sidecars", b.sidecars}})
 	if err != nil {
 		return err
 	}
@@ -93,6 +94,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.program, "zkboot", "bin/zkboot", "the program under test, as `make build` leaves it")
+	flags.StringVar(&o.provider, "provider", "bin/terraform-provider-zkboot", "the Terraform provider under test, as `make build` leaves it")
 	flags.StringVar(&o.json, "json", "", "store all figures and samples in this file too; - prints them instead of the table")
 	flags.StringVar(&o.only, "only", "", "the parts to measure, such as plan,fsync; empty: all")
 	flags.IntVar(&o.rounds, "rounds", 2, "how often to compare apply with apt")

@@ -1,0 +1,2 @@
+# Nothing: what Terraform itself takes.
+terraform {}
