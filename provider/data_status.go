@@ -72,7 +72,7 @@ func readStatus(ctx context.Context, d *dataSource, spec *bootstrap.Spec, resp *
 		resp.Diagnostics.Append(d.ensemble.diagnostics(report)...)
 		return
 	}
-	eng := d.ensemble.engine(ctx, standing)
+	eng := d.ensemble.site.looker(ctx, d.ensemble.roles(d.ensemble.provider))
 	defer closeEngine(eng, &resp.Diagnostics)
 	now, _ := eng.Look(ctx, spec)
 	if err := ctx.Err(); err != nil {

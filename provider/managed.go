@@ -103,7 +103,7 @@ func (m *managed) Read(ctx context.Context, req resource.ReadRequest, resp *reso
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	eng := m.engine(ctx, standing)
+	eng := m.site.looker(ctx, m.roles(m.provider))
 	defer closeEngine(eng, &resp.Diagnostics)
 	now, _ := eng.Look(ctx, spec)
 	if gone(eng.Roles, spec, now) {
@@ -140,6 +140,7 @@ func (m *managed) Update(ctx context.Context, req resource.UpdateRequest, resp *
 	report := carryOut(limited, eng, spec, bootstrap.Intent{Verb: bootstrap.VerbConverge}, func() {})
 	resp.Diagnostics.Append(m.diagnostics(timeUp(limited, report))...)
 	if report.Failed() {
+		closeEngine(eng, &resp.Diagnostics) // its connections count: with all of them taken, reread would wait for itself
 		m.reread(ctx, &resp.State, &resp.Diagnostics)
 		return
 	}
@@ -158,7 +159,7 @@ func (m *managed) reread(ctx context.Context, state *tfsdk.State, diags *diag.Di
 	if spec == nil {
 		return
 	}
-	eng := m.engine(ctx, standing)
+	eng := m.site.looker(ctx, m.roles(m.provider))
 	defer closeEngine(eng, diags)
 	now, _ := eng.Look(ctx, spec)
 	if found, _ := drift(eng, spec, now); found != nil {

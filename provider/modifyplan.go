@@ -141,7 +141,7 @@ func (m *managed) planDrift(ctx context.Context, spec *bootstrap.Spec, before ma
 func (m *managed) ask(ctx context.Context, spec *bootstrap.Spec, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) (map[string]string, things, bool) {
 	ctx, cancel := within(ctx, req.Plan, timeouts.Value.Read, readTimeout, &resp.Diagnostics)
 	defer cancel()
-	eng := m.engine(ctx, standing)
+	eng := m.site.looker(ctx, m.roles(m.provider))
 	defer closeEngine(eng, &resp.Diagnostics)
 	now, _ := eng.Look(ctx, spec)
 	plan, report := eng.PlanFrom(spec, now, bootstrap.Intent{Verb: bootstrap.VerbConverge})

@@ -44,6 +44,8 @@ type Provider struct {
 	Getenv func(string) string
 	// Who is told to whoever finds a host locked by this provider, such as "user@machine".
 	Who string
+
+	connections connections // of all operations
 }
 
 // Contact is how one operation wants to reach hosts.

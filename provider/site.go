@@ -25,15 +25,23 @@ type site struct {
 // engine returns an engine for one operation, to be closed when the operation ends. Zero
 // patience means what the spec says.
 func (s *site) engine(ctx context.Context, roles []bootstrap.Role, patience time.Duration) *bootstrap.Engine {
-	e := &bootstrap.Engine{Roles: roles, LockPatience: s.provider.LockPatience, Who: s.provider.Who, Events: func(ev bootstrap.Event) {
+	e := &bootstrap.Engine{Roles: roles, Limit: hostsAtOnce, LockPatience: s.provider.LockPatience, Who: s.provider.Who, Events: func(ev bootstrap.Event) {
 		fields := map[string]any{"host": ev.Host, "step": ev.Step, "kind": string(ev.Kind)}
 		if ev.Err != nil {
 			fields["error"] = ev.Err.Error()
 		}
 		tflog.Info(ctx, "zkboot", fields)
 	}}
-	e.Open = s.provider.Reach(Contact{Patience: patience, Secrets: s.secrets, Progress: func(host, note string) {
+	part := newQuota(&s.provider.connections, e)
+	e.Open = part.bound(s.provider.Reach(Contact{Patience: patience, Secrets: s.secrets, Progress: func(host, note string) {
 		e.Emit(bootstrap.Event{Kind: bootstrap.EventNote, Host: host, Step: note})
-	}})
+	}}))
+	return e
+}
+
+// looker is an engine for an operation that only looks.
+func (s *site) looker(ctx context.Context, roles []bootstrap.Role) *bootstrap.Engine {
+	e := s.engine(ctx, roles, standing)
+	e.LookOnly = true
 	return e
 }
