@@ -61,7 +61,7 @@ func (b *bench) sidecars(ctx context.Context) (figures []figure, err error) {
 }
 
 // walk measures the provider while Terraform walks over the sidecars.
-func (t *terraform) walk(ctx context.Context, f *fleet, title string, args []string) ([]figure, error) {
+func (t *workspace) walk(ctx context.Context, f *fleet, title string, args []string) ([]figure, error) {
 	f.conns.reset()
 	peak := watchMost(func() float64 { return peakOf(running(t.provider)...) })
 	most := watchMost(f.connected)

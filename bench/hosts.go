@@ -19,8 +19,9 @@ import (
 
 // The labs of the bench. Only one stands while times are taken.
 const (
-	labZkboot = "bench-zkboot"
-	labApt    = "bench-apt"
+	labZkboot    = "bench-zkboot"
+	labApt       = "bench-apt"
+	labTerraform = "bench-terraform"
 )
 
 // tidyLimit bounds how long taking a lab down may take.
@@ -44,9 +45,15 @@ type standing struct {
 
 func (s *standing) file() string { return filepath.Join(s.dir, "zkboot.yaml") }
 
-// fresh stands up three hosts that nobody has touched, and waits until they have booted to
-// the end: what a boot still does would count against whoever is measured first.
+// fresh stands up three hosts that nobody has touched, see freshSite.
 func (b *bench) fresh(ctx context.Context, name string) (*standing, error) {
+	return b.freshSite(ctx, name, 0)
+}
+
+// freshSite stands up three hosts for members, and some for applications, that nobody has
+// touched, and waits until they have booted to the end: what a boot still does would count
+// against whoever is measured first.
+func (b *bench) freshSite(ctx context.Context, name string, apps int) (*standing, error) {
 	if err := b.down(ctx, name); err != nil { // an interrupted run may have left one
 		return nil, err
 	}
@@ -54,8 +61,8 @@ func (b *bench) fresh(ctx context.Context, name string) (*standing, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.say("three fresh hosts: lab %s", name)
-	l, err := lab.Up(ctx, lab.Options{Name: name, ZooKeeper: 3, Dir: dir})
+	b.say("%d fresh hosts: lab %s", 3+apps, name)
+	l, err := lab.Up(ctx, lab.Options{Name: name, ZooKeeper: 3, Apps: apps, Dir: dir})
 	if err != nil {
 		return nil, errors.Join(err, b.down(ctx, name), os.RemoveAll(dir))
 	}

@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	// Order matters: agent and plan use hosts that quorum leaves standing.
 	parts, err := choose(o.only, []part{{"size", b.size}, {"quorum", b.quorum}, {"agent", b.uploads}, {"plan", b.plan}, {"fsync", b.fsyncs},
 		{"watch", b.changes}, {"death", b.deaths}, {"traffic", b.loads}, {"hop", b.hop}, {"registry", b.registry}, {"herd", b.herd},
-		{"fleet", b.bigPlan}, {"sidecars", b.sidecars}})
+		{"fleet", b.bigPlan}, {"sidecars", b.sidecars}, {"terraform", b.terraform}})
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.provider, "provider", "bin/terraform-provider-zkboot", "the Terraform provider under test, as `make build` leaves it")
 	flags.StringVar(&o.json, "json", "", "store all figures and samples in this file too; - prints them instead of the table")
 	flags.StringVar(&o.only, "only", "", "the parts to measure, such as plan,fsync; empty: all")
-	flags.IntVar(&o.rounds, "rounds", 2, "how often to compare apply with apt")
+	flags.IntVar(&o.rounds, "rounds", 2, "how often to compare apply with apt, and with Terraform's")
 	flags.IntVar(&o.plans, "plans", 5, "how often to plan with nothing to do")
 	flags.IntVar(&o.pairs, "pairs", 3, "pairs of probe and fio")
 	flags.DurationVar(&o.fsync, "fsync", 8*time.Second, "length of one run of probe or fio")

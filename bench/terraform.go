@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// terraform is a folder with a configuration, in which the real program runs with the
+// workspace is a folder with configurations, in which the real Terraform runs with the
 // provider of this tree, from a mirror on disk and without a network.
-type terraform struct {
+type workspace struct {
 	root     string // of all that is ours
 	program  string
 	provider string // as it is executed
@@ -24,7 +24,7 @@ type terraform struct {
 }
 
 // newTerraform prepares what runs the configurations in sources, each by its name.
-func (b *bench) newTerraform(ctx context.Context, sources map[string]fs.FS) (*terraform, error) {
+func (b *bench) newTerraform(ctx context.Context, sources map[string]fs.FS) (*workspace, error) {
 	out, err := exec.CommandContext(ctx, "./scripts/terraform.sh").Output()
 	if err != nil {
 		return nil, fmt.Errorf("finding Terraform with scripts/terraform.sh: %w", err)
@@ -33,17 +33,17 @@ func (b *bench) newTerraform(ctx context.Context, sources map[string]fs.FS) (*te
 	if err != nil {
 		return nil, err
 	}
-	t := &terraform{root: root, program: strings.TrimSpace(string(out))}
+	t := &workspace{root: root, program: strings.TrimSpace(string(out))}
 	if err := errors.Join(t.mirror(b.provider), t.configure(ctx, sources)); err != nil {
 		return nil, errors.Join(err, t.remove())
 	}
 	return t, nil
 }
 
-func (t *terraform) remove() error { return os.RemoveAll(t.root) }
+func (t *workspace) remove() error { return os.RemoveAll(t.root) }
 
 // mirror puts a provider where Terraform finds it.
-func (t *terraform) mirror(provider string) error {
+func (t *workspace) mirror(provider string) error {
 	const address, version = "registry.terraform.io/zkboot/zkboot", "0.1.0"
 	dir := filepath.Join(t.root, "mirror", address, version, runtime.GOOS+"_"+runtime.GOARCH)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -69,7 +69,7 @@ func (t *terraform) mirror(provider string) error {
 }
 
 // configure copies the configurations and initialises them.
-func (t *terraform) configure(ctx context.Context, sources map[string]fs.FS) error {
+func (t *workspace) configure(ctx context.Context, sources map[string]fs.FS) error {
 	for name, source := range sources {
 		if err := os.CopyFS(filepath.Join(t.root, name), source); err != nil {
 			return err
@@ -82,7 +82,7 @@ func (t *terraform) configure(ctx context.Context, sources map[string]fs.FS) err
 }
 
 // run runs Terraform in the configuration of that name, and returns how long it took.
-func (t *terraform) run(ctx context.Context, name string, args ...string) (time.Duration, error) {
+func (t *workspace) run(ctx context.Context, name string, args ...string) (time.Duration, error) {
 	cmd := exec.CommandContext(ctx, t.program, append(args, "-no-color")...)
 	cmd.Dir, cmd.Env = filepath.Join(t.root, name), t.env
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
