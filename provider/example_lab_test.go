@@ -26,10 +26,7 @@ type workspace struct {
 
 func newWorkspace(t *testing.T, example string) workspace {
 	t.Helper()
-	w := workspace{dir: t.TempDir(), terraform: os.Getenv("TF_ACC_TERRAFORM_PATH")}
-	if w.terraform == "" {
-		w.terraform = "terraform"
-	}
+	w := workspace{dir: t.TempDir(), terraform: theProgram(t).path}
 	if err := os.CopyFS(w.dir, os.DirFS(filepath.Join("..", "examples", example))); err != nil {
 		t.Fatal(err)
 	}

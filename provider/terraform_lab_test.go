@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -29,15 +28,13 @@ import (
 
 const address = "zkboot_ensemble.main"
 
-// terraformTest runs steps with the Terraform on PATH, which must be there.
+// terraformTest runs steps with theProgram.
 func terraformTest(t *testing.T, f *fleet, tc tfresource.TestCase) {
 	t.Helper()
-	if os.Getenv("TF_ACC_TERRAFORM_PATH") == "" {
-		binary, err := exec.LookPath("terraform")
-		if err != nil {
-			t.Fatalf("the lab tests need Terraform on PATH, or TF_ACC_TERRAFORM_PATH: %v", err)
-		}
-		t.Setenv("TF_ACC_TERRAFORM_PATH", binary)
+	p := theProgram(t)
+	t.Setenv("TF_ACC_TERRAFORM_PATH", p.path)
+	if p.product == "OpenTofu" { // has another home for the providers that name none
+		t.Setenv("TF_ACC_PROVIDER_HOST", "registry.opentofu.org")
 	}
 	t.Setenv("TF_CLI_CONFIG_FILE", os.DevNull)
 	t.Setenv("CHECKPOINT_DISABLE", "1")
