@@ -48,12 +48,10 @@ func partsHCL(kind, name, word string, parts []struct{ name, value string }, whi
 
 func TestWholeAttributesAreKnownLater(t *testing.T) {
 	for name, which := range map[string]func(string) bool{
-		"each of them":   func(string) bool { return true },
-		"the hosts":      func(part string) bool { return part == "hosts" },
-		"the members":    func(part string) bool { return part == "members" },
-		"all but hosts":  func(part string) bool { return part != "hosts" },
-		"the source":     func(part string) bool { return part == "source" },
-		"only Terraform": func(part string) bool { return part == "deletion_protection" || part == "on_destroy" },
+		"each of them":     func(string) bool { return true },
+		"all but the name": func(part string) bool { return part != "name" },
+		"the hosts":        func(part string) bool { return part == "hosts" },
+		"Terraform's own":  func(part string) bool { return part == "deletion_protection" || part == "on_destroy" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFleet("zk1", "zk2", "zk3")

@@ -53,8 +53,10 @@ func (p program) is(product string, least ...int) bool {
 }
 
 // String is what it calls itself.
-func (p program) String() string {
-	return fmt.Sprintf("%s %d.%d.%d", p.product, p.version[0], p.version[1], p.version[2])
+func (p program) String() string { return p.product + " " + p.number() }
+
+func (p program) number() string {
+	return fmt.Sprintf("%d.%d.%d", p.version[0], p.version[1], p.version[2])
 }
 
 // What not every program of the matrix has, and what those that lack it say instead. For users
