@@ -55,6 +55,7 @@ var readers = map[Kind]func(json.RawMessage) (Resource, error){
 	KindMount:     read[Mount],
 	KindDir:       read[Dir],
 	KindSecret:    read[Secret],
+	KindHostKey:   read[HostKey],
 	KindArchive:   read[Archive],
 	KindFile:      read[File],
 	KindSysctl:    read[Sysctl],

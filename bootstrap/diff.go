@@ -48,6 +48,8 @@ func deletes(owner Owner, d Desired, wanted map[ID]bool, have State, in Intent) 
 		switch {
 		case shared(owner, e.ID, have):
 			step.Action = ActionRelease
+		case e.ID.Kind() == KindHostKey: // a host without one lets nobody in
+			step.Action = ActionRelease
 		case keptWithData(e, mine) && !in.Wipe:
 			step.Action = ActionRelease
 		case e.Data:

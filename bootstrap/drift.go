@@ -125,6 +125,21 @@ func (r Secret) Drift(seen Resource) []Difference {
 	return d
 }
 
+// Drift implements Resource. Which key it is does not matter, as long as it is none of those
+// to be replaced: somebody may well have made another one since.
+func (r HostKey) Drift(seen Resource) []Difference {
+	s, ok := seen.(HostKey)
+	if !ok {
+		return absent()
+	}
+	var d differ
+	if slices.Contains(r.Replaces, s.Public) {
+		d.str("public", s.Public, "of a pair that is made on the host")
+	}
+	d.flag("unannounced", s.Unannounced, false)
+	return d
+}
+
 // Drift implements Resource.
 func (r Archive) Drift(seen Resource) []Difference {
 	s, ok := seen.(Archive)

@@ -21,6 +21,7 @@ const (
 	KindMount     Kind = "mount"
 	KindDir       Kind = "dir"
 	KindSecret    Kind = "secret"
+	KindHostKey   Kind = "host-key"
 	KindArchive   Kind = "archive"
 	KindFile      Kind = "file"
 	KindSysctl    Kind = "sysctl"
@@ -35,7 +36,7 @@ const (
 
 // kinds is the order of creation.
 var kinds = []Kind{KindAptSource, KindPackage, KindUser, KindMount, KindDir, KindSecret,
-	KindArchive, KindFile, KindSysctl, KindKernel, KindUnit}
+	KindHostKey, KindArchive, KindFile, KindSysctl, KindKernel, KindUnit}
 
 // ID names one thing on one host: its kind and its name within the kind, such as
 // "file:/etc/zookeeper/main/zoo.cfg" or "sysctl:vm.swappiness".
@@ -135,6 +136,25 @@ type Secret struct {
 	Mode  uint32 `json:"mode"`
 	Owner string `json:"owner"`
 	Group string `json:"group"`
+}
+
+// HostKey is an ed25519 key pair of the SSH server, at Path and Path.pub, that is not one of
+// those that others may know: one that is, or is absent, is replaced by a new pair. That is
+// made on the host, and its private half never leaves it.
+type HostKey struct {
+	Path     string   `json:"path"`
+	Replaces []string `json:"replaces,omitempty"` // wanted: public keys as PublicKey has them
+	Public   string   `json:"public,omitempty"`   // seen: the public half, as PublicKey has it
+	// Unannounced is seen: Path.pub is of another key, or absent. A replacement writes it last,
+	// so one was cut off, and the SSH server may not have been told of the key at Path.
+	Unannounced bool `json:"unannounced,omitempty"`
+}
+
+// PublicKey brings a line of authorized_keys form, or of a .pub file, into the form that is
+// compared: type and base64, without a comment.
+func PublicKey(line string) string {
+	fields := strings.Fields(line)
+	return strings.Join(fields[:min(2, len(fields))], " ")
 }
 
 // Archive is a tar archive (gzip, zstd or plain) unpacked into Dest without its single
@@ -252,6 +272,9 @@ func (r Dir) ID() ID { return NewID(KindDir, r.Path) }
 
 // ID implements Resource.
 func (r Secret) ID() ID { return NewID(KindSecret, r.Path) }
+
+// ID implements Resource.
+func (r HostKey) ID() ID { return NewID(KindHostKey, r.Path) }
 
 // ID implements Resource.
 func (r Archive) ID() ID { return NewID(KindArchive, r.Dest) }

@@ -44,6 +44,8 @@ func refusal(r bootstrap.Resource, lasting map[string]bool) string {
 		return unitRefusal(r)
 	case bootstrap.Secret:
 		return "is made on the host and does not leave it"
+	case bootstrap.HostKey:
+		return "is made on the host by apply, in place of one that user-data may have brought"
 	case bootstrap.Archive:
 		return "is streamed to the host by apply, which checks its sum"
 	case bootstrap.Dir:

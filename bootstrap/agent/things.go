@@ -131,6 +131,7 @@ func (m *machine) lookers() []looker {
 		{bootstrap.KindMount, m.lookMounts},
 		{bootstrap.KindDir, m.lookDirs},
 		{bootstrap.KindSecret, m.lookSecrets},
+		{bootstrap.KindHostKey, m.lookHostKeys},
 		{bootstrap.KindArchive, m.lookArchives},
 		{bootstrap.KindFile, m.lookFiles},
 		{bootstrap.KindSysctl, m.lookSysctls},
@@ -202,6 +203,8 @@ func (m *machine) applyOne(ctx context.Context, s bootstrap.Step, note func(stri
 		return m.putDir(want)
 	case bootstrap.Secret:
 		return m.putSecret(want)
+	case bootstrap.HostKey:
+		return m.putHostKey(ctx, want, note)
 	case bootstrap.Archive:
 		return m.putArchive(ctx, want, note)
 	case bootstrap.File:
@@ -231,7 +234,8 @@ func (m *machine) deleteOne(ctx context.Context, s bootstrap.Step, note func(str
 	case bootstrap.KindSecret, bootstrap.KindFile:
 		return m.deleteFile(name)
 	}
-	// Kernel settings are put back, which is an update; they cannot be deleted.
+	// Kernel settings are put back, which is an update; they cannot be deleted. Nor can a host
+	// key, without which the host would let nobody in.
 	return fmt.Errorf("%s things cannot be deleted", s.Target.Kind())
 }
 
@@ -285,6 +289,8 @@ func checkID(id bootstrap.ID) error {
 		bootstrap.KindFile, bootstrap.KindZooKeeper:
 		ok = path.IsAbs(name) && path.Clean(name) == name && name != "/" && !strings.ContainsAny(name, "\n\x00")
 		want = "a clean absolute path below /"
+	case bootstrap.KindHostKey: // ssh-keygen is given its path, so root alone may write to the folder
+		ok, want = path.Dir(name) == "/etc/ssh" && plainName.MatchString(path.Base(name)), "a file of /etc/ssh"
 	default:
 		return fmt.Errorf("unknown kind %q; the agent may be older than its operator", id.Kind())
 	}

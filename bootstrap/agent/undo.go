@@ -30,6 +30,8 @@ func deed(s bootstrap.Step, e bootstrap.Entry) (bootstrap.Step, bool) {
 	switch was := s.Was.Resource.(type) {
 	case bootstrap.Sysctl, bootstrap.Kernel: // the kernel's: never made by us
 		return s, false
+	case bootstrap.HostKey: // the host's from now on
+		return s, false
 	case bootstrap.Dir:
 		was.Contents, was.Data = e.Contents, e.Data
 		s.Was = bootstrap.Thing{Resource: was}
@@ -46,7 +48,7 @@ func made(before bootstrap.Resource) bool {
 
 // restorable returns the wanted form of a thing as it was before us, or nil when that
 // is not known in full. Packages, users and directories are left to whoever uses them
-// by now; of archives, secrets and mounts the manifest remembers too little.
+// by now; of archives, secrets, host keys and mounts the manifest remembers too little.
 func restorable(before bootstrap.Resource) bootstrap.Resource {
 	switch b := before.(type) {
 	case bootstrap.Sysctl:

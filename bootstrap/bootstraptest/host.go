@@ -6,6 +6,10 @@ package bootstraptest
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -180,6 +184,9 @@ func (m *Machine) apply(st bootstrap.Step) error {
 		}
 		m.own(st)
 		m.things[st.Target] = seen(st.Want.Resource)
+		if k, ok := st.Want.Resource.(bootstrap.HostKey); ok {
+			m.things[st.Target] = remade(k, st.Was.Resource)
+		}
 	case bootstrap.ActionAdopt:
 		m.own(st)
 	case bootstrap.ActionRestart: // a new process shows in Applied alone
@@ -205,6 +212,7 @@ func (m *Machine) remove(id bootstrap.ID, e bootstrap.Entry) {
 		if before != nil {
 			m.things[id] = before
 		}
+	case bootstrap.KindHostKey:
 	case bootstrap.KindPackage, bootstrap.KindUser, bootstrap.KindDir:
 		if before == nil {
 			delete(m.things, id)
@@ -269,6 +277,22 @@ func seen(r bootstrap.Resource) bootstrap.Resource {
 		return v
 	}
 	return r
+}
+
+// remade is the host key that is there after a step that wants k: what was there where that
+// had only to be announced, or else the public half of a new pair, in the wire format of
+// RFC 8709 section 4.
+func remade(k bootstrap.HostKey, was bootstrap.Resource) bootstrap.HostKey {
+	if old, ok := was.(bootstrap.HostKey); ok && !slices.Contains(k.Replaces, old.Public) {
+		return bootstrap.HostKey{Path: k.Path, Public: old.Public}
+	}
+	var blob []byte
+	key := make([]byte, ed25519.PublicKeySize)
+	_, _ = rand.Read(key) // never fails: https://pkg.go.dev/crypto/rand#Read
+	for _, field := range [][]byte{[]byte("ssh-ed25519"), key} {
+		blob = append(binary.BigEndian.AppendUint32(blob, uint32(len(field))), field...)
+	}
+	return bootstrap.HostKey{Path: k.Path, Public: "ssh-ed25519 " + base64.StdEncoding.EncodeToString(blob)}
 }
 
 func (c *conn) Probe(_ context.Context, q verify.Query) (verify.Result, error) {
