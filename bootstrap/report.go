@@ -32,6 +32,19 @@ var (
 	ErrUnreachable = errors.New("host unreachable")
 )
 
+// OtherHostKeyError: a host has shown, and proven to have, another SSH host key than the one
+// that is pinned. Nobody has logged in there.
+type OtherHostKeyError struct {
+	Shown string // as PublicKey has it; "" when the host has none of the kind that is pinned
+	Err   error
+}
+
+// Error implements error.
+func (e *OtherHostKeyError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *OtherHostKeyError) Unwrap() error { return e.Err }
+
 // Finding is one thing to tell about the spec, a host or a step.
 type Finding struct {
 	Severity Severity `json:"severity"`

@@ -82,6 +82,7 @@ type HostKeyError struct {
 	Addr     string   // host:port under which the key was looked up
 	Expected []string // "ssh-ed25519 SHA256:... (known_hosts:3)"; empty when unknown
 	Seen     string   // "ssh-ed25519 SHA256:..." or what the host offers instead
+	Key      string   // the key that was seen, as bootstrap.PublicKey has it; empty when none was
 	Err      error    // one of the three sentinels
 }
 

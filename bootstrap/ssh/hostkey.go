@@ -10,6 +10,8 @@ import (
 	"github.com/skeema/knownhosts"
 	xssh "golang.org/x/crypto/ssh"
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/zkboot/zkboot/bootstrap"
 )
 
 // hostKeys decides about the key of one host: pin, then known_hosts, then our
@@ -134,7 +136,8 @@ func (h *hostKeys) checkAgainst(keys []xssh.PublicKey, source string, key xssh.P
 }
 
 func (h *hostKeys) verdict(kind error, seen xssh.PublicKey, expected []string) error {
-	return &HostKeyError{Addr: h.addr, Expected: expected, Seen: describeKey(seen), Err: kind}
+	return &HostKeyError{Addr: h.addr, Expected: expected, Seen: describeKey(seen),
+		Key: bootstrap.PublicKey(string(xssh.MarshalAuthorizedKey(seen))), Err: kind}
 }
 
 // notOffered turns a failed negotiation into a mismatch: the host has no key of

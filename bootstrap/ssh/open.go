@@ -59,6 +59,10 @@ func finding(host string, err error) error {
 	if errors.As(err, &e) {
 		f.Step, f.Text, f.Hint = e.Step, e.Err.Error(), e.Hint
 	}
+	var key *HostKeyError
+	if errors.As(err, &key) && errors.Is(key, ErrHostKeyMismatch) && e != nil && e.Host == host { // not that of a jump host
+		f.Err = &bootstrap.OtherHostKeyError{Shown: key.Key, Err: err}
+	}
 	if errors.Is(err, ErrUnreachable) {
 		f.Err = fmt.Errorf("%w: %w", bootstrap.ErrUnreachable, err)
 	}
