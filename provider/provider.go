@@ -33,6 +33,8 @@ type Provider struct {
 	// has its own alone: to a role whose part a Spec leaves out, its things on the hosts would
 	// be left over, and go.
 	Ensemble, Sidecar bootstrap.Role
+	// HostKey is the role that has the host key replaced that a spec pins.
+	HostKey bootstrap.Role
 	// Status tells how the ensemble of a spec stands in a site.
 	Status func(*bootstrap.Spec, bootstrap.Site) Status
 	// LockPatience bounds how long an operation waits for a host that another one is
@@ -120,6 +122,7 @@ func (p *Provider) Resources(context.Context) []func() resource.Resource {
 		func() resource.Resource { return &importable{managed{kind: ensemble(), provider: p}} },
 		func() resource.Resource { return &managed{kind: sidecar(), provider: p} },
 		func() resource.Resource { return hostKeyPair{} },
+		func() resource.Resource { return &rotation{provider: p} },
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	fwprovider "github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 
+	"github.com/zkboot/zkboot/bootstrap/hostkey"
 	"github.com/zkboot/zkboot/bootstrap/sidecar"
 	"github.com/zkboot/zkboot/bootstrap/zookeeper"
 	"github.com/zkboot/zkboot/provider"
@@ -31,7 +32,7 @@ func main() {
 	}
 	serve := func() fwprovider.Provider {
 		return &provider.Provider{Version: version(), Ensemble: zookeeper.New(), Sidecar: sidecar.New(sidecar.Embedded()),
-			Status: status, LockPatience: lockPatience, Reach: overSSH(os.Getenv), Getenv: os.Getenv, Who: who()}
+			HostKey: hostkey.Role{}, Status: status, LockPatience: lockPatience, Reach: overSSH(os.Getenv), Getenv: os.Getenv, Who: who()}
 	}
 	if err := providerserver.Serve(ctx, serve, providerserver.ServeOpts{Address: provider.Address, Debug: *debugger}); err != nil {
 		log.Fatal(err)
