@@ -69,6 +69,10 @@ func notApplied(pending []Wave) error {
 			}
 		}
 	}
+	hosts := slices.Sorted(maps.Keys(changed))
+	if len(hosts) == 1 {
+		at = hosts[0] // also where a site step comes first
+	}
 	return Finding{Severity: SeverityError, Host: at, Step: "restart", Hint: "apply first, then restart", Err: ErrRefused,
-		Text: fmt.Sprintf("expected nothing left to apply, found %s on %s, first: %s", plural(steps, "step"), strings.Join(slices.Sorted(maps.Keys(changed)), ", "), first)}
+		Text: fmt.Sprintf("expected nothing left to apply, found %s on %s, first: %s", plural(steps, "step"), strings.Join(hosts, ", "), first)}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zkboot/zkboot/bootstrap"
+	"github.com/zkboot/zkboot/bootstrap/bootstraptest"
 )
 
 var restart = bootstrap.Intent{Verb: bootstrap.VerbRestart}
@@ -58,6 +59,13 @@ func TestRestartOfEveryMemberInTurn(t *testing.T) {
 	}
 }
 
+// stopped is the unit of a machine as it is once somebody has stopped it.
+func stopped(m *bootstraptest.Machine) bootstrap.Unit {
+	u, _ := m.Thing("unit:toy-main.service").(bootstrap.Unit)
+	u.Running, u.Rev = false, ""
+	return u
+}
+
 // What a restart would take up must have been seen in the plan of an apply.
 func TestRestartIsRefusedWhileThereIsSomethingToApply(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -70,10 +78,13 @@ func TestRestartIsRefusedWhileThereIsSomethingToApply(t *testing.T) {
 		"an edited file on one host": {func(s *site) {
 			s.machines["zk2"].Set(bootstrap.File{Path: "/etc/toy/toy.conf", Content: "edited\n", Mode: 0o640, Owner: "root", Group: "toy"})
 		}, "zk2", "found 1 step on zk2, first: update file /etc/toy/toy.conf"},
+		"everybody is stopped": {func(s *site) {
+			for _, m := range s.machines {
+				m.Set(stopped(m))
+			}
+		}, "", "found 4 steps on zk1, zk2, zk3, first: form the toy"},
 		"a member that is stopped": {func(s *site) {
-			u := s.machines["zk3"].Thing("unit:toy-main.service").(bootstrap.Unit)
-			u.Running, u.Rev = false, ""
-			s.machines["zk3"].Set(u)
+			s.machines["zk3"].Set(stopped(s.machines["zk3"]))
 		}, "zk3", "found 1 step on zk3, first: update unit toy-main.service (start)"},
 	} {
 		t.Run(name, func(t *testing.T) {

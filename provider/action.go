@@ -45,6 +45,19 @@ func tellProgress(eng *bootstrap.Engine, resp *action.InvokeResponse) {
 	}
 }
 
+// errorsAlone tells warnings as progress where an action has failed: Terraform 1.14.3 shows
+// all that a failed action has to say as problems of one error, warnings among them.
+func errorsAlone(resp *action.InvokeResponse) {
+	if !resp.Diagnostics.HasError() {
+		return
+	}
+	for _, w := range resp.Diagnostics.Warnings() {
+		text, _, _ := strings.Cut(w.Detail(), "\n\n") // without what to do next
+		resp.SendProgress(action.InvokeProgressEvent{Message: "warning: " + w.Summary() + ": " + text})
+	}
+	resp.Diagnostics = resp.Diagnostics.Errors()
+}
+
 // forAction is an attribute of a resource as one that an action takes.
 func forAction(a schema.Attribute) aschema.Attribute {
 	all := func(in map[string]schema.Attribute) map[string]aschema.Attribute {

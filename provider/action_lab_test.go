@@ -91,7 +91,7 @@ func TestActionsOnALab(t *testing.T) {
 
 	hostOf(t, l, "zk2").sh(t, "systemctl stop "+unitOf(l))
 	before := processes(t, l)
-	w.want(t, 1, []string{"zk2: restart", "(start)", "apply first, then restart"}, "apply", "-auto-approve", "-invoke=action.zkboot_rolling_restart.lab", at)
+	w.want(t, 1, []string{"expected nothing left to apply", "on zk2", "apply first, then restart"}, "apply", "-auto-approve", "-invoke=action.zkboot_rolling_restart.lab", at)
 	if after := processes(t, l); !slices.Equal(before, after) {
 		t.Errorf("servers were %v and are %v after a restart that was refused", before, after)
 	}

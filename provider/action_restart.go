@@ -36,6 +36,7 @@ func (a *restartAction) Configure(_ context.Context, req action.ConfigureRequest
 
 // Invoke implements action.Action. It may take as long as an update, which restarts as many.
 func (a *restartAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
+	defer errorsAlone(resp)
 	spec := a.ensemble.spec(req.Config.Raw, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return

@@ -48,6 +48,7 @@ func (a *verifyAction) Configure(_ context.Context, req action.ConfigureRequest,
 
 // Invoke implements action.Action.
 func (a *verifyAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
+	defer errorsAlone(resp)
 	o := verifyOptions(ctx, req.Config, 30*time.Second, &resp.Diagnostics)
 	spec := a.ensemble.spec(req.Config.Raw, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
