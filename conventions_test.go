@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"cloudinit": {"bootstrap", "sysctl", "github.com/coreos/go-systemd/v22/unit", "go.yaml.in/yaml/v3"},
 	"provider": {"bootstrap", "cloudinit", "sysctl", "verify", "golang.org/x/crypto/ssh", "github.com/hashicorp/terraform-plugin-framework",
 		"github.com/hashicorp/terraform-plugin-framework-timeouts", "github.com/hashicorp/terraform-plugin-framework-validators",
-		"github.com/hashicorp/terraform-plugin-go", "github.com/hashicorp/terraform-plugin-log"},
+		"github.com/hashicorp/terraform-plugin-go", "github.com/hashicorp/terraform-plugin-log", "golang.org/x/sync"},
 	"watcher/config": {"strictyaml", "go.yaml.in/yaml/v3"},
 	"watcher": {"watcher/config", "golang.org/x/sync", "github.com/google/renameio/v2", "github.com/prometheus/client_golang",
 		"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/net/netutil"},
@@ -52,7 +52,8 @@ var mayImport = map[string][]string{
 	"cmd/terraform-provider-zkboot": {"provider", "bootstrap", "bootstrap/agent", "bootstrap/hostkey", "bootstrap/sidecar", "bootstrap/ssh", "bootstrap/zookeeper", "github.com/hashicorp/terraform-plugin-framework"},
 	"cmd/zkboot": {"bootstrap", "bootstrap/agent", "bootstrap/lab", "bootstrap/sidecar", "bootstrap/ssh", "bootstrap/zookeeper", "cloudinit", "sysctl", "verify",
 		"github.com/spf13/cobra", "github.com/google/renameio/v2", "github.com/skeema/knownhosts", "golang.org/x/crypto", "golang.org/x/sync", "golang.org/x/term"},
-	"bench": {"bootstrap", "bootstrap/agent", "bootstrap/lab", "bootstrap/ssh", "bootstrap/zookeeper", "verify", "golang.org/x/sync",
+	"bench": {"bootstrap", "bootstrap/agent", "bootstrap/bootstraptest", "bootstrap/lab", "bootstrap/ssh", "bootstrap/zookeeper", "verify",
+		"golang.org/x/crypto/ssh", "golang.org/x/sync", "github.com/pkg/sftp",
 		"watcher", "watcher/config", "watcher/watchertest", "watcher/zookeeper", "github.com/go-zookeeper/zk", "github.com/HdrHistogram/hdrhistogram-go"},
 	"tools/agentbin": {"github.com/klauspost/compress"},
 }
