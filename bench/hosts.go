@@ -21,7 +21,7 @@ import (
 const (
 	labZkboot    = "bench-zkboot"
 	labApt       = "bench-apt"
-	labTerraform = "bench-terraform"
+	labTerraform = "bench-tf"
 )
 
 // tidyLimit bounds how long taking a lab down may take.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # bench.sh [FLAGS]: print the figures that zkboot promises, each measured now, on this machine, beside
-# what it is compared with. It needs root (labs) and takes about 20 minutes.
+# what it is compared with. It needs root (labs) and takes about 25 minutes.
 # `scripts/bench.sh --help` lists the flags; --json FILE stores the figures with every sample.
 set -eu
 cd "$(dirname "$0")/.."
