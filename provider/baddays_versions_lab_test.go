@@ -26,56 +26,54 @@ func (w workspace) plugin(t *testing.T) string {
 	return found[0]
 }
 
-// Terraform before 0.15.4 speaks protocol 5 alone. The provider answers with what it
-// speaks, from which such a Terraform makes its message that the two do not go together.
-// https://developer.hashicorp.com/terraform/plugin/terraform-plugin-protocol#protocol-version-6
-func TestTerraformThatIsTooOldForTheProtocol(t *testing.T) {
+// A Terraform that the provider or the configuration is not made for says so.
+func TestTerraformOfTheWrongVersion(t *testing.T) {
 	w := newWorkspace(t, "provider")
-	for name, offered := range map[string]string{"too old": "4,5", "old enough": "5,6"} {
-		t.Run(name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), w.plugin(t))
-			cmd.Env = append(os.Environ(), cookie, "PLUGIN_PROTOCOL_VERSIONS="+offered)
-			out, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			said, err := bufio.NewReader(out).ReadString('\n')
-			if kill := cmd.Process.Kill(); kill != nil {
-				t.Error(kill)
-			}
-			var killed *exec.ExitError
-			if ended := cmd.Wait(); !errors.As(ended, &killed) {
-				t.Errorf("the provider ended by itself: %v", ended)
-			}
-			if err != nil || !strings.HasPrefix(said, "1|6|unix|") {
-				t.Errorf("offered protocols %s it says %q, %v, want that it speaks 6", offered, said, err)
-			}
-		})
-	}
-}
-
-// Who starts the provider by hand is told who is to start it.
-func TestProviderStartedByHand(t *testing.T) {
-	w := newWorkspace(t, "provider")
-	out, err := exec.CommandContext(t.Context(), w.plugin(t)).CombinedOutput()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || !strings.Contains(string(out), "This binary is a plugin") {
-		t.Errorf("%v, and it says %q, want that this binary is a plugin", err, out)
-	}
-}
-
-// A configuration that asks for another Terraform is refused before a provider is started.
-func TestConfigurationForAnotherTerraform(t *testing.T) {
-	w := newWorkspace(t, "provider")
-	w.replace(t, "provider.tf", map[string]string{`">= 1.5"`: `">= 99.0"`})
-	out, code := w.run(t, "init")
-	p := theProgram(t)
-	for _, want := range []string{"provider.tf line 2", `>= 99.0`, p.number()} {
-		if code != 1 || !strings.Contains(unwrapped(out), want) {
-			t.Errorf("%s: exit code %d, want 1 and %q\n%s", p, code, want, out)
+	t.Run("too old for the protocol", func(t *testing.T) { speaksSix(t, w, "4,5") })
+	t.Run("old enough", func(t *testing.T) { speaksSix(t, w, "5,6") })
+	t.Run("no Terraform at all", func(t *testing.T) {
+		out, err := exec.CommandContext(t.Context(), w.plugin(t)).CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || !strings.Contains(string(out), "This binary is a plugin") {
+			t.Errorf("%v, and it says %q, want that this binary is a plugin", err, out)
 		}
+	})
+	t.Run("not the one that the configuration asks for", func(t *testing.T) {
+		w.replace(t, "provider.tf", map[string]string{`">= 1.5"`: `">= 99.0"`})
+		out, code := w.run(t, "init")
+		p := theProgram(t)
+		for _, want := range []string{"provider.tf line 2", `>= 99.0`, p.number()} {
+			if code != 1 || !strings.Contains(unwrapped(out), want) {
+				t.Errorf("%s: exit code %d, want 1 and %q\n%s", p, code, want, out)
+			}
+		}
+	})
+}
+
+// speaksSix starts the provider as a Terraform that speaks these protocols would. It answers
+// with what it speaks itself. One before 0.15.4 speaks protocol 5 alone, and makes of the
+// answer its message that the two do not go together.
+// https://developer.hashicorp.com/terraform/plugin/terraform-plugin-protocol#protocol-version-6
+func speaksSix(t *testing.T, w workspace, offered string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), w.plugin(t))
+	cmd.Env = append(os.Environ(), cookie, "PLUGIN_PROTOCOL_VERSIONS="+offered)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said, err := bufio.NewReader(out).ReadString('\n')
+	if kill := cmd.Process.Kill(); kill != nil {
+		t.Error(kill)
+	}
+	var killed *exec.ExitError
+	if ended := cmd.Wait(); !errors.As(ended, &killed) {
+		t.Errorf("the provider ended by itself: %v", ended)
+	}
+	if err != nil || !strings.HasPrefix(said, "1|6|unix|") {
+		t.Errorf("offered protocols %s it says %q, %v, want that it speaks 6", offered, said, err)
 	}
 }
