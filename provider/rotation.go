@@ -81,11 +81,11 @@ func (m rotationModel) explain(report bootstrap.Report) bootstrap.Report {
 	var out bootstrap.Report
 	out.Add(bootstrap.Finding{Severity: bootstrap.SeverityError, Host: rotated, Step: "another host key", Path: bootstrap.Path("hosts").Key(rotated).Field("host_key"),
 		Text: fmt.Sprintf("want %s, which user-data is to have brought, found %s", keyText(m.HostKey.ValueString()), keyText(shown)),
-		Hint: "give as host_key the key that the host was booted with. An apply that was cut off right after it had replaced the key leaves this too: " + importHint(shown)})
+		Hint: "give as host_key the key that the host was booted with. An apply that was cut off right after it had replaced the key leaves this too. " + importHint(shown)})
 	return out
 }
 
-// importHint says how a key becomes that of the resource.
+// importHint says how a key that was met becomes that of the resource.
 func importHint(shown string) string {
 	if shown == "" {
 		shown = "ssh-ed25519 AAAA..."
