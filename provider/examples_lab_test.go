@@ -14,7 +14,7 @@ import (
 func TestExamplesOfTheDocumentationAreValid(t *testing.T) {
 	w := newWorkspace(t, "provider")
 	for example, beside := range map[string]string{
-		"resources/zkboot_ensemble": "", "resources/zkboot_host_key": "", "data-sources/zkboot_cloudinit": "",
+		"resources/zkboot_ensemble": "", "resources/zkboot_host_key": "", "resources/zkboot_host_key_rotation": "", "data-sources/zkboot_cloudinit": "",
 		"data-sources/zkboot_status": "resources/zkboot_ensemble", "data-sources/zkboot_verify": "resources/zkboot_ensemble",
 	} {
 		t.Run(example, func(t *testing.T) {

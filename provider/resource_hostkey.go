@@ -57,8 +57,8 @@ func (hostKeyPair) Schema(_ context.Context, _ resource.SchemaRequest, resp *res
 		MarkdownDescription: "An ed25519 SSH host key that exists before its host does: user-data brings it there at the first boot, and `host_key` of the host pins it, " +
 			"so that the very first connection can be checked.\n\n" +
 			"**The private key lies in Terraform's state as text**, and in the user-data of the host: whoever reads either can stand in for the host. Terraform marks it as sensitive, " +
-			"which hides it from its output and no more. Keep the state where secrets may be kept. zkboot does not replace the key on the host after the first apply: " +
-			"to be rid of what lay in user-data, make a new key there by hand, pin that as `host_key`, and destroy this resource.",
+			"which hides it from its output and no more. Keep the state where secrets may be kept. `zkboot_host_key_rotation` has the key replaced " +
+			"by one that is made on the host, after which what lies in state and user-data cannot stand in for it any more.",
 		Attributes: map[string]schema.Attribute{
 			"addresses": schema.ListAttribute{Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Where SSH of the host answers: addresses or names, with `:port` unless it is 22; for `known_hosts`."},
