@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
 )
 
 // cgroupRoot is where every distribution mounts cgroups: v2 itself, or a directory for each
@@ -30,7 +32,7 @@ func setFrozen(ctx context.Context, lab, host string, frozen bool) error {
 	if frozen {
 		word, want = "FROZEN", "FROZEN"
 	}
-	if ok, err := exists(v1); err != nil {
+	if ok, err := machine.Exists(v1); err != nil {
 		return err
 	} else if !ok {
 		file, word, seen, want = v2, "0", filepath.Join(filepath.Dir(v2), "cgroup.events"), "frozen 0"
@@ -41,7 +43,7 @@ func setFrozen(ctx context.Context, lab, host string, frozen bool) error {
 	if err := os.WriteFile(file, []byte(word), 0); err != nil {
 		return err
 	}
-	return wait(ctx, fmt.Sprintf("host %s to be %s", host, want), func() (bool, error) {
+	return machine.Wait(ctx, fmt.Sprintf("host %s to be %s", host, want), func() (bool, error) {
 		data, err := os.ReadFile(seen)
 		return slices.Contains(strings.Split(strings.TrimSpace(string(data)), "\n"), want), err
 	})
@@ -67,7 +69,7 @@ func removeCgroups(ctx context.Context, lab string) error {
 		parents = append(parents, found...)
 	}
 	for _, parent := range parents {
-		if err := wait(ctx, "cgroup "+filepath.Join(parent, lab)+" to empty", func() (bool, error) {
+		if err := machine.Wait(ctx, "cgroup "+filepath.Join(parent, lab)+" to empty", func() (bool, error) {
 			return removeGroupTree(filepath.Join(parent, lab))
 		}); err != nil {
 			return err

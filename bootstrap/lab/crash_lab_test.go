@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
 )
 
 // killWhen starts a helper and kills it, without any chance to clean up, once seen is true.
@@ -24,7 +26,7 @@ func killWhen(t *testing.T, helper string, env []string, seen func() bool) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	err := wait(t.Context(), "the moment to kill", func() (bool, error) {
+	err := machine.Wait(t.Context(), "the moment to kill", func() (bool, error) {
 		select {
 		case err := <-ended:
 			ended <- err
@@ -44,7 +46,7 @@ func killWhen(t *testing.T, helper string, env []string, seen func() bool) {
 
 func TestUpThatWasKilled(t *testing.T) {
 	s := system()
-	there := func(path string) bool { ok, _ := exists(path); return ok }
+	there := func(path string) bool { ok, _ := machine.Exists(path); return ok }
 	for i, moment := range []struct {
 		name string
 		seen func(lab string) bool
@@ -52,7 +54,7 @@ func TestUpThatWasKilled(t *testing.T) {
 		{"before the record", func(lab string) bool { return there(s.labDir(lab)) }},
 		{"after the record", func(lab string) bool { return there(s.recordFile(lab)) }},
 		{"after the first host directory", func(lab string) bool { return there(s.hostDir(lab, "zk1")) }},
-		{"while hosts boot", func(lab string) bool { return len(supervisors(s.script(lab, "zk2"))) > 0 }},
+		{"while hosts boot", func(lab string) bool { return len(machine.Supervisors(s.script(lab, "zk2"))) > 0 }},
 	} {
 		t.Run(moment.name, func(t *testing.T) {
 			mustUpBase(t)
@@ -99,9 +101,9 @@ func TestBuilderThatWasKilledLeavesNoProcessAndNoMount(t *testing.T) {
 	if err := os.Mkdir(tree, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	killWhen(t, "isolated", []string{"LAB_DIR=" + dir}, func() bool { ok, _ := exists(filepath.Join(dir, "mounted")); return ok })
-	if err := wait(t.Context(), "the builder's processes to end", func() (bool, error) {
-		for _, pid := range processes() {
+	killWhen(t, "isolated", []string{"LAB_DIR=" + dir}, func() bool { ok, _ := machine.Exists(filepath.Join(dir, "mounted")); return ok })
+	if err := machine.Wait(t.Context(), "the builder's processes to end", func() (bool, error) {
+		for _, pid := range machine.Processes() {
 			if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && strings.Contains(string(line), tree) {
 				return false, nil
 			}

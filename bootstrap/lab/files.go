@@ -16,6 +16,8 @@ import (
 	"github.com/google/renameio/v2"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
 )
 
 // The files of a lab's directory.
@@ -30,7 +32,7 @@ const (
 // keeps the pair; its directory gets a copy.
 func (s store) ensureClientKey(lab string) ([]byte, error) {
 	file, pubFile := filepath.Join(s.labDir(lab), keyFile), filepath.Join(s.labDir(lab), pubFile)
-	if ok, err := exists(pubFile); err != nil {
+	if ok, err := machine.Exists(pubFile); err != nil {
 		return nil, err
 	} else if ok {
 		return os.ReadFile(pubFile)
@@ -95,7 +97,7 @@ func (s store) writeFiles(rec *record, l *Lab, log *slog.Logger) error {
 
 // makeDir makes a directory and gives what it made to the owner of the one around it.
 func makeDir(dir string) error {
-	if ok, err := exists(dir); ok || err != nil {
+	if ok, err := machine.Exists(dir); ok || err != nil {
 		return err
 	}
 	if err := makeDir(filepath.Dir(dir)); err != nil {

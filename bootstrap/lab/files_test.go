@@ -8,8 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zkboot/zkboot/bootstrap"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/zkboot/zkboot/bootstrap"
+
+	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
 )
 
 func TestSpec(t *testing.T) {
@@ -90,7 +93,7 @@ func TestFilesComeAndGo(t *testing.T) {
 	if err := removeFiles(again); err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := exists(rec.Dir); ok || err != nil {
+	if ok, err := machine.Exists(rec.Dir); ok || err != nil {
 		t.Errorf("%s is still there (%v)", rec.Dir, err)
 	}
 	if err := removeFiles(again); err != nil {

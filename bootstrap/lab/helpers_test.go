@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
 )
 
 // helpers are other lives of the test binary: TestMain turns into the one that the
@@ -32,7 +34,7 @@ func upHelper() {
 func isolatedHelper() {
 	dir := os.Getenv("LAB_DIR")
 	script := `mount -t tmpfs tmpfs "$1" && touch "$1/../mounted" && sleep 600 & wait`
-	if err := runIsolated(context.Background(), filepath.Join(dir, "log"), "/bin/sh", "-c", script, "builder", filepath.Join(dir, "tree")); err != nil {
+	if err := machine.RunIsolated(context.Background(), filepath.Join(dir, "log"), "/bin/sh", "-c", script, "builder", filepath.Join(dir, "tree")); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
 )
 
 // ErrOff is wrapped when something is asked of a host that is not running.
@@ -66,9 +68,9 @@ func (h *Host) Leader() (int, error) {
 func (h *Host) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	if len(supervisors(h.script)) == 0 {
-		if err := startSupervisor(ctx, h.script, h.console(), h.lab, h.Name, h.base, h.dir, bridgeName(h.lab), machineName(h.lab, h.Name)); err != nil {
-			return h.errorf("start: %w; %s ends:\n%s", err, h.console(), tail(h.console(), 10))
+	if len(machine.Supervisors(h.script)) == 0 {
+		if err := machine.StartSupervisor(ctx, h.script, h.console(), h.lab, h.Name, h.base, h.dir, bridgeName(h.lab), machineName(h.lab, h.Name)); err != nil {
+			return h.errorf("start: %w; %s ends:\n%s", err, h.console(), machine.Tail(h.console(), 10))
 		}
 	}
 	return h.waitSSH(ctx)
@@ -80,17 +82,17 @@ func (h *Host) console() string { return filepath.Join(h.dir, "console.log") }
 // waitSSH polls port 22 until it greets; a supervisor that ends meanwhile is an error at
 // once, with what it said.
 func (h *Host) waitSSH(ctx context.Context) error {
-	err := wait(ctx, "an SSH greeting from "+h.Address.String(), func() (bool, error) {
+	err := machine.Wait(ctx, "an SSH greeting from "+h.Address.String(), func() (bool, error) {
 		if h.greets(ctx) {
 			return true, nil
 		}
-		if len(supervisors(h.script)) == 0 {
+		if len(machine.Supervisors(h.script)) == 0 {
 			return false, errors.New("ended while booting")
 		}
 		return false, nil
 	})
 	if err != nil {
-		return h.errorf("%w; %s ends:\n%s", err, h.console(), tail(h.console(), 10))
+		return h.errorf("%w; %s ends:\n%s", err, h.console(), machine.Tail(h.console(), 10))
 	}
 	return nil
 }
@@ -146,7 +148,7 @@ func (h *Host) enter(ctx context.Context, stdin []byte, namespaces, argv []strin
 	line := append([]string{"nsenter", "--target", strconv.Itoa(pid)}, namespaces...)
 	line = append(line, "--", "/usr/bin/env", "-i", "HOME=/root", "USER=root", "LANG=C.UTF-8",
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-	return run(ctx, stdin, append(line, argv...)...)
+	return machine.Run(ctx, stdin, append(line, argv...)...)
 }
 
 // Reboot reboots the host in order and waits until its sshd answers again.
@@ -160,7 +162,7 @@ func (h *Host) Reboot(ctx context.Context) error {
 	if _, err := h.Exec(ctx, "systemctl", "--no-block", "reboot"); err != nil {
 		return err
 	}
-	if err := wait(ctx, "host "+h.Name+" to boot again", func() (bool, error) {
+	if err := machine.Wait(ctx, "host "+h.Name+" to boot again", func() (bool, error) {
 		now, ok := leader(h.script)
 		return ok && now != before, nil
 	}); err != nil {
@@ -176,10 +178,10 @@ func (h *Host) PowerCut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := killIf(pid, func() bool { now, ok := leader(h.script); return ok && now == pid }); err != nil {
+	if err := machine.KillIf(pid, func() bool { now, ok := leader(h.script); return ok && now == pid }); err != nil {
 		return h.errorf("power cut: %w", err)
 	}
-	if err := wait(ctx, "host "+h.Name+" to be off", func() (bool, error) { return len(supervisors(h.script)) == 0, nil }); err != nil {
+	if err := machine.Wait(ctx, "host "+h.Name+" to be off", func() (bool, error) { return len(machine.Supervisors(h.script)) == 0, nil }); err != nil {
 		return h.errorf("power cut: %w", err)
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
 )
 
 // ErrNoLab is wrapped when a lab of the given name does not exist.
@@ -91,7 +93,7 @@ func (s store) up(ctx context.Context, o Options) (*Lab, error) {
 	if err := checkMachine(); err != nil {
 		return nil, err
 	}
-	unlock, err := lockDir(ctx, s.labDir(o.Name), true)
+	unlock, err := machine.LockDir(ctx, s.labDir(o.Name), true)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +183,7 @@ func (s store) list() ([]Summary, error) {
 			names := rec.hostNames()
 			sum.Dir, sum.Subnet, sum.Hosts = rec.Dir, rec.Subnet.String(), len(names)
 			for _, name := range names {
-				if len(supervisors(s.script(rec.Name, name))) > 0 {
+				if len(machine.Supervisors(s.script(rec.Name, name))) > 0 {
 					sum.Running++
 				}
 			}
@@ -198,7 +200,7 @@ func (s store) down(ctx context.Context, name, dir string) error {
 	if err := checkMachine(); err != nil {
 		return err
 	}
-	unlock, err := lockDir(ctx, s.labDir(name), true)
+	unlock, err := machine.LockDir(ctx, s.labDir(name), true)
 	if err != nil {
 		return err
 	}
@@ -244,7 +246,7 @@ func (s store) stopAll(ctx context.Context, name string) error {
 		if err := thaw(ctx, name, e.Name()); err != nil { // cgroup v1 delivers no signal to frozen processes
 			return err
 		}
-		if err := killSupervisors(ctx, s.script(name, e.Name())); err != nil {
+		if err := machine.KillSupervisors(ctx, s.script(name, e.Name())); err != nil {
 			return fmt.Errorf("lab %s: host %s: %w", name, e.Name(), err)
 		}
 	}
@@ -254,10 +256,10 @@ func (s store) stopAll(ctx context.Context, name string) error {
 // removeLab deletes the lab's directory and, with the last lab, what all labs share.
 func (s store) removeLab(ctx context.Context, name string) error {
 	dir := s.labDir(name)
-	if err := unmountBelow(dir); err != nil { // never delete through a mount
+	if err := machine.UnmountBelow(dir); err != nil { // never delete through a mount
 		return err
 	}
-	unlock, err := lockDir(ctx, s.root, true)
+	unlock, err := machine.LockDir(ctx, s.root, true)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,8 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
 )
 
 // testLab returns the name and directory of a lab that is taken down at the end of the
@@ -69,14 +71,14 @@ func traces(t *testing.T, name, dir string) []string {
 			}
 		}
 	}
-	tables, err := run(t.Context(), nil, "nft", "list", "tables")
+	tables, err := machine.Run(t.Context(), nil, "nft", "list", "tables")
 	if err != nil && t.Context().Err() == nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(tables)) {
 		note("table", line)
 	}
-	for _, pid := range processes() {
+	for _, pid := range machine.Processes() {
 		if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && pid != os.Getpid() {
 			note("process", strings.ReplaceAll(string(line), "\x00", " "))
 		}

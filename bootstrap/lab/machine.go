@@ -1,8 +1,6 @@
 package lab
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -42,21 +40,4 @@ func checkMachine() error {
 		errs = append(errs, fmt.Errorf("missing %s: run scripts/lab-deps.sh", strings.Join(missing, ", ")))
 	}
 	return errors.Join(errs...)
-}
-
-// run runs a program without a shell; stdin may be nil. The error carries what the program
-// wrote to stderr.
-func run(ctx context.Context, stdin []byte, argv ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Stdin = bytes.NewReader(stdin)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		if msg := strings.TrimSpace(stderr.String()); msg != "" {
-			return out, fmt.Errorf("%s: %w: %s", argv[0], err, msg)
-		}
-		return out, fmt.Errorf("%s: %w", argv[0], err)
-	}
-	return out, nil
 }

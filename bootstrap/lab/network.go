@@ -16,6 +16,8 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
 )
 
 // subnets is where labs take their /24 from: 256 of them, in a corner of 10/8 that clouds
@@ -149,7 +151,7 @@ func (s store) ensureNetwork(ctx context.Context, rec *record) error {
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("bridge %s: %w", name, err)
 	}
-	if _, err := run(ctx, []byte(rules(rec.Name, rec.Subnet)), "nft", "-f", "-"); err != nil {
+	if _, err := machine.Run(ctx, []byte(rules(rec.Name, rec.Subnet)), "nft", "-f", "-"); err != nil {
 		return fmt.Errorf("table %s: %w", tableName(rec.Name), err)
 	}
 	return s.enableForwarding(ctx)
@@ -159,7 +161,7 @@ func (s store) ensureNetwork(ctx context.Context, rec *record) error {
 func removeNetwork(ctx context.Context, lab string) error {
 	name := tableName(lab)
 	clear := fmt.Sprintf("table ip %[1]s\ndelete table ip %[1]s\n", name)
-	if _, err := run(ctx, []byte(clear), "nft", "-f", "-"); err != nil {
+	if _, err := machine.Run(ctx, []byte(clear), "nft", "-f", "-"); err != nil {
 		return fmt.Errorf("table %s: %w", name, err)
 	}
 	link, err := netlink.LinkByName(bridgeName(lab))
@@ -199,7 +201,7 @@ func (s store) forwardingWas() string { return filepath.Join(s.root, "ip_forward
 // enableForwarding is machine-wide, which is why the lock of all labs guards it: without
 // forwarding the hosts reach each other but no package mirror.
 func (s store) enableForwarding(ctx context.Context) error {
-	unlock, err := lockDir(ctx, s.root, true)
+	unlock, err := machine.LockDir(ctx, s.root, true)
 	if err != nil {
 		return err
 	}

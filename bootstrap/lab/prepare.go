@@ -6,15 +6,15 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
 )
 
 // login is the account of every host, with sudo and the lab's key; base.sh makes it.
@@ -28,7 +28,7 @@ const (
 // each time, for a host that was made by an older program.
 func (s store) prepareHost(rec *record, host string, clientKey []byte) error {
 	dir := s.hostDir(rec.Name, host)
-	if ok, err := exists(dir); err != nil {
+	if ok, err := machine.Exists(dir); err != nil {
 		return err
 	} else if !ok {
 		tmp := filepath.Join(s.labDir(rec.Name), ".new-"+host)
@@ -59,7 +59,7 @@ func populate(dir string, rec *record, host string, clientKey []byte) error {
 	if err != nil {
 		return err
 	}
-	dns, err := resolvConf()
+	dns, err := machine.ResolvConf()
 	if err != nil {
 		return err
 	}
@@ -184,36 +184,4 @@ func newKeyPair(comment string) (private, public []byte, err error) {
 	}
 	line := bytes.TrimSpace(ssh.MarshalAuthorizedKey(sshPub))
 	return pem.EncodeToMemory(block), fmt.Appendf(nil, "%s %s\n", line, comment), nil
-}
-
-// resolvConf returns the name servers of this machine that a host can reach: a resolver on
-// loopback (systemd-resolved) is replaced by what it forwards to.
-func resolvConf() ([]byte, error) {
-	data, err := os.ReadFile("/etc/resolv.conf")
-	if err != nil {
-		return nil, err
-	}
-	if !onlyLoopback(string(data)) {
-		return data, nil
-	}
-	upstream, err := os.ReadFile("/run/systemd/resolve/resolv.conf")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("/etc/resolv.conf names only servers on loopback, which a host cannot reach: name one on the network")
-	}
-	return upstream, err
-}
-
-func onlyLoopback(resolv string) bool {
-	found := false
-	for line := range strings.Lines(resolv) {
-		f := strings.Fields(line)
-		if len(f) < 2 || f[0] != "nameserver" {
-			continue
-		}
-		if !strings.HasPrefix(f[1], "127.") && f[1] != "::1" {
-			return false
-		}
-		found = true
-	}
-	return found
 }

@@ -1,8 +1,6 @@
 package lab
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -10,20 +8,6 @@ import (
 
 func TestNetworkFile(t *testing.T) {
 	golden(t, "10-host0.network", []byte(networkFile(mainRecord(), "zk2")))
-}
-
-func TestOnlyLoopback(t *testing.T) {
-	for resolv, want := range map[string]bool{
-		"nameserver 127.0.0.53\noptions edns0\n":     true,
-		"nameserver ::1\n":                           true,
-		"nameserver 127.0.0.1\nnameserver 9.9.9.9":   false,
-		"# nameserver 127.0.0.1\nnameserver 9.9.9.9": false,
-		"search example.net\n":                       false,
-	} {
-		if got := onlyLoopback(resolv); got != want {
-			t.Errorf("%q: %v, want %v", resolv, got, want)
-		}
-	}
 }
 
 func TestNewKeyPairIsOnePair(t *testing.T) {
@@ -67,18 +51,5 @@ func TestRecipeKey(t *testing.T) {
 			t.Errorf("changing %s gives the key of changing %s", name, other)
 		}
 		seen[key(c)] = name
-	}
-}
-
-func TestTail(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "log")
-	if err := os.WriteFile(file, []byte("1\n2\n3\n\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := tail(file, 2); got != "2\n3" {
-		t.Errorf("last two lines: %q", got)
-	}
-	if got := tail(file, 9); got != "1\n2\n3" {
-		t.Errorf("more lines than there are: %q", got)
 	}
 }

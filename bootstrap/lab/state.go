@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
 )
 
 // store is where labs and trees lie. Tests use one of their own.
@@ -113,7 +115,7 @@ func (s store) save(rec *record) error {
 // claim returns the lab's record, made or grown to what o asks for. The subnet is chosen
 // under a lock of all labs: two that start at once get different ones.
 func (s store) claim(ctx context.Context, o Options) (*record, error) {
-	unlock, err := lockDir(ctx, s.root, true)
+	unlock, err := machine.LockDir(ctx, s.root, true)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +135,7 @@ func (s store) claim(ctx context.Context, o Options) (*record, error) {
 		if err != nil {
 			return nil, err
 		}
-		there, err := exists(o.Dir)
+		there, err := machine.Exists(o.Dir)
 		if err != nil {
 			return nil, err
 		}

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 	"os"
@@ -9,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -125,62 +123,5 @@ func TestClaim(t *testing.T) {
 				t.Errorf("saved %+v, %v", saved, err)
 			}
 		})
-	}
-}
-
-func TestLockIsExclusiveAndSaysWhatItWaitsFor(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "lab")
-	unlock, err := lockDir(t.Context(), dir, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*poll)
-	defer cancel()
-	if _, err := lockDir(ctx, dir, true); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "lock on "+dir) {
-		t.Errorf("second lock: %v", err)
-	}
-	unlock()
-	unlock, err = lockDir(t.Context(), dir, true)
-	if err != nil {
-		t.Fatalf("after unlock: %v", err)
-	}
-	unlock()
-}
-
-// Down deletes the directory whose lock it holds; who waited must not end up with the lock
-// of a directory that is no more.
-func TestLockOfADeletedDirectoryIsTakenOnTheNewOne(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "lab")
-	unlock, err := lockDir(t.Context(), dir, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	type result struct {
-		unlock func()
-		err    error
-	}
-	got := make(chan result)
-	go func() {
-		u, err := lockDir(t.Context(), dir, true)
-		got <- result{u, err}
-	}()
-	select {
-	case r := <-got:
-		t.Fatalf("locked twice: %v", r.err)
-	case <-time.After(3 * poll):
-	}
-	if err := os.Remove(dir); err != nil {
-		t.Fatal(err)
-	}
-	unlock()
-	r := <-got
-	if r.err != nil {
-		t.Fatal(r.err)
-	}
-	defer r.unlock()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*poll)
-	defer cancel()
-	if _, err := lockDir(ctx, dir, false); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the new directory is not locked: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package lab
+package machine
 
 import (
 	"context"
@@ -11,13 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poll is how often a condition of the machine is looked at again.
-const poll = 25 * time.Millisecond
+// Poll is how often a condition of the machine is looked at again.
+const Poll = 25 * time.Millisecond
 
-// wait calls done every [poll] until it is true, fails, or ctx ends; then the error names
+// Wait calls done every [Poll] until it is true, fails, or ctx ends; then the error names
 // what was waited for.
-func wait(ctx context.Context, what string, done func() (bool, error)) error {
-	tick := time.NewTicker(poll)
+func Wait(ctx context.Context, what string, done func() (bool, error)) error {
+	tick := time.NewTicker(Poll)
 	defer tick.Stop()
 	for {
 		if ok, err := done(); ok || err != nil {
@@ -31,11 +31,11 @@ func wait(ctx context.Context, what string, done func() (bool, error)) error {
 	}
 }
 
-// lockDir takes the exclusive lock of a directory, made first when create is set. The
+// LockDir takes the exclusive lock of a directory, made first when create is set. The
 // holder may delete the directory: whoever waited then locks the new one.
-func lockDir(ctx context.Context, dir string, create bool) (unlock func(), err error) {
+func LockDir(ctx context.Context, dir string, create bool) (unlock func(), err error) {
 	var f *os.File
-	err = wait(ctx, "lock on "+dir, func() (bool, error) {
+	err = Wait(ctx, "lock on "+dir, func() (bool, error) {
 		if create {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return false, err
