@@ -71,45 +71,11 @@ table ip %[1]s {
 `, table, subnet, bridge)
 }
 
-// chooseSubnet returns the first /24 from a start that the name decides, so that a lab
-// usually gets the same addresses again, which overlaps nothing in taken.
-func chooseSubnet(lab string, taken []netip.Prefix) (netip.Prefix, error) {
-	// The lab's name decides: examples and known_hosts of a person stay valid from one lab
-	// of a name to the next.
-	start := int(sha256.Sum256([]byte(lab))[0])
-	base := subnets.Addr().As4()
-	for i := range 256 {
-		base[2] = byte(start + i)
-		p := netip.PrefixFrom(netip.AddrFrom4(base), 24)
-		free := true
-		for _, t := range taken {
-			// A default route overlaps everything and takes nothing.
-			if t.Bits() > 0 && t.Overlaps(p) {
-				free = false
-			}
-		}
-		if free {
-			return p, nil
-		}
-	}
-	return netip.Prefix{}, fmt.Errorf("no free /24 in %s: routes and labs take all of it", subnets)
-}
-
 // freeSubnet chooses among what neither a route of this machine nor another lab uses.
 func (s store) freeSubnet(lab string) (netip.Prefix, error) {
-	routes, err := netlink.RouteList(nil, unix.AF_INET)
+	taken, err := machine.Routed()
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("list routes: %w", err)
-	}
-	var taken []netip.Prefix
-	for _, r := range routes {
-		if r.Dst == nil {
-			continue
-		}
-		if addr, ok := netip.AddrFromSlice(r.Dst.IP.To4()); ok {
-			ones, _ := r.Dst.Mask.Size()
-			taken = append(taken, netip.PrefixFrom(addr, ones))
-		}
+		return netip.Prefix{}, err
 	}
 	labs, err := os.ReadDir(s.root)
 	if err != nil {
@@ -127,7 +93,7 @@ func (s store) freeSubnet(lab string) (netip.Prefix, error) {
 		}
 		taken = append(taken, rec.Subnet)
 	}
-	return chooseSubnet(lab, taken)
+	return machine.ChooseSubnet(subnets, lab, taken)
 }
 
 // ensureNetwork is run at every Up, so that a lab comes back after a reboot of the machine

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
 )
 
 func TestBridgeNamesFitAndDiffer(t *testing.T) {
@@ -26,21 +28,21 @@ func TestBridgeNamesFitAndDiffer(t *testing.T) {
 
 func TestChooseSubnet(t *testing.T) {
 	p := netip.MustParsePrefix
-	first, err := chooseSubnet("main", nil)
+	first, err := machine.ChooseSubnet(subnets, "main", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, err := chooseSubnet("main", []netip.Prefix{first})
+	next, err := machine.ChooseSubnet(subnets, "main", []netip.Prefix{first})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if first != p("10.231.13.0/24") || next != p("10.231.14.0/24") {
 		t.Errorf("got %s, then %s beside it; want 10.231.13.0/24 and 10.231.14.0/24", first, next)
 	}
-	if got, err := chooseSubnet("main", []netip.Prefix{p("0.0.0.0/0")}); err != nil || got != first {
+	if got, err := machine.ChooseSubnet(subnets, "main", []netip.Prefix{p("0.0.0.0/0")}); err != nil || got != first {
 		t.Errorf("beside a default route: %s, %v; want %s", got, err, first)
 	}
-	if _, err := chooseSubnet("main", []netip.Prefix{p("10.0.0.0/8")}); err == nil || !strings.Contains(err.Error(), "no free /24 in 10.231.0.0/16") {
+	if _, err := machine.ChooseSubnet(subnets, "main", []netip.Prefix{p("10.0.0.0/8")}); err == nil || !strings.Contains(err.Error(), "no free /24 in 10.231.0.0/16") {
 		t.Errorf("all taken: %v", err)
 	}
 }
@@ -61,7 +63,7 @@ func TestChooseSubnetNeverOverlaps(t *testing.T) {
 				}
 			}
 		}
-		got, err := chooseSubnet(rapid.StringMatching(`[a-z]{1,20}`).Draw(t, "lab"), taken)
+		got, err := machine.ChooseSubnet(subnets, rapid.StringMatching(`[a-z]{1,20}`).Draw(t, "lab"), taken)
 		if (err == nil) != (len(used) < 256) {
 			t.Fatalf("%d of 256 used, error %v", len(used), err)
 		}

@@ -26,7 +26,7 @@ func (a *app) labCommand() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.labUpCommand(), a.labDownCommand(), a.labListCommand(), a.labSSHCommand(),
-		a.labEnvCommand(), a.labTrafficCommand())
+		a.labEnvCommand(), a.labTrafficCommand(), a.labVMCommand())
 	return cmd
 }
 
