@@ -177,6 +177,12 @@ resource "libvirt_domain" "host" {
     }
   }
 
+  # The provider waits for the lease of a first boot, 5 minutes unless told otherwise: without hardware
+  # virtualization, and with others that boot at the same time, it takes longer.
+  timeouts {
+    create = "20m"
+  }
+
   lifecycle {
     precondition {
       condition     = var.network.cidr == null ? true : cidrhost("${each.value.address}/${split("/", var.network.cidr)[1]}", 0) == cidrhost(var.network.cidr, 0)
