@@ -8,7 +8,7 @@ TF_OS_ARCH = $(shell $(GO) env GOOS)_$(shell $(GO) env GOARCH)
 MIRROR    := dist/mirror
 PLUGIN    := $(MIRROR)/registry.terraform.io/zkboot/zkboot/$(VERSION)/$(TF_OS_ARCH)/terraform-provider-zkboot_v$(VERSION)
 
-.PHONY: help build agents mirror mirror-all demo demo-down test unit conventions generated lab-test modules-test acceptance lint generate bench fuzz deps clean
+.PHONY: help build agents mirror mirror-all demo demo-down demo-vm test unit conventions generated lab-test modules-test acceptance lint generate bench fuzz deps vm-deps clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,10 @@ demo: deps mirror ## five throw-away hosts, `terraform apply` of examples/lab, a
 demo-down: ## take the demo away again
 	./scripts/demo.sh down
 
-test: ## everything: unit, conventions, generated files, real hosts, Terraform (root, apt; about 30 minutes)
+demo-vm: deps vm-deps mirror-all ## four virtual machines made by examples/kvm-libvirt, and taken away again (root, apt; minutes without KVM)
+	./scripts/demo-vm.sh
+
+test: ## everything: unit, conventions, generated files, real hosts, virtual machines, Terraform (root, apt; about 45 minutes)
 	@./scripts/test.sh
 
 unit: ## unit tests with the race detector; no root, no network
@@ -71,6 +74,9 @@ fuzz: ## every fuzz target for FUZZTIME (10s) each
 
 deps: ## install what labs and tests need with apt
 	@./scripts/deps.sh
+
+vm-deps:
+	@./scripts/vm-deps.sh
 
 clean: ## remove what make made here
 	rm -rf $(BIN) dist

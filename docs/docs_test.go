@@ -195,18 +195,16 @@ func sources(t *testing.T) string {
 
 // The README says what `make demo` and `make test` install.
 func TestInstalledPackagesAreNamed(t *testing.T) {
-	script, err := os.ReadFile("../scripts/lab-deps.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	needs := regexp.MustCompile(`(?m)^[\w./-]+:([a-z0-9.+-]+)$`).FindAllStringSubmatch(string(script), -1)
-	if len(needs) == 0 {
-		t.Fatal("lab-deps.sh needs nothing: its lists have changed")
-	}
 	readme := pages(t)["../README.md"]
-	for _, need := range needs {
-		if !regexp.MustCompile(`(^|[\s,])` + regexp.QuoteMeta(need[1]) + `($|[\s,.;])`).MatchString(readme) {
-			t.Errorf("README.md does not say that %s is installed", need[1])
+	for _, name := range []string{"lab-deps.sh", "vm-deps.sh"} {
+		needs := regexp.MustCompile(`(?m)^[\w./-]+:([a-z0-9.+-]+)$`).FindAllStringSubmatch(read(t, "../scripts/"+name), -1)
+		if len(needs) == 0 {
+			t.Fatalf("%s needs nothing: its lists have changed", name)
+		}
+		for _, need := range needs {
+			if !regexp.MustCompile(`(^|[\s,])` + regexp.QuoteMeta(need[1]) + `($|[\s,.;])`).MatchString(readme) {
+				t.Errorf("README.md does not say that %s is installed", need[1])
+			}
 		}
 	}
 }

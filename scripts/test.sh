@@ -9,5 +9,6 @@ cd "$(dirname "$0")/.."
 ./scripts/suite.sh unit 12 go test -race -timeout 10m ./...
 ./scripts/suite.sh modules 10 make --no-print-directory modules-test
 ./scripts/suite.sh lab 30 ./scripts/lab-test.sh
+./scripts/suite.sh vm 25 make --no-print-directory demo-vm
 ./scripts/suite.sh acceptance 12 ./scripts/acceptance.sh
 echo "every suite passed"
