@@ -148,8 +148,11 @@ func newVMVars(dir string, img vm.Image, h vm.Hypervisor) (vmVars, error) {
 		return v, nil
 	}
 	free, err := vm.FreeNetwork(name)
+	if err != nil {
+		return v, err
+	}
 	v.NetworkCIDR = free.String()
-	return v, err
+	return v, nil
 }
 
 // readVMVars returns nothing when there is no file.

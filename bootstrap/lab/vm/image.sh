@@ -40,6 +40,10 @@ chroot "$tree" apt-get --quiet --yes dist-upgrade
 # shellcheck disable=SC2086 # a list
 chroot "$tree" apt-get --quiet --yes --no-install-recommends install $packages
 chroot "$tree" apt-get clean
+# An image without lists, as cloud images are; and with apt's digest of what is installed, which takes an
+# emulated machine half a minute to make. Whoever needs more asks a mirror.
+rm -rf "$tree"/var/lib/apt/lists/*
+chroot "$tree" apt-cache gencaches
 rm "$tree/usr/sbin/policy-rc.d"
 
 # Installed, and off: whoever makes a machine says what runs on it.
