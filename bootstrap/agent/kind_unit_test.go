@@ -1,9 +1,12 @@
 package agent
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/zkboot/zkboot/bootstrap"
 )
@@ -206,6 +209,47 @@ func TestUnitThatDiesAtOnceIsAFailure(t *testing.T) {
 		s.live("failed", "enabled", "0", ""),
 		call{argv: journal + "zk.service", out: "the reason\n"})
 	wantError(t, s.do(creates(zkUnit("aa"))), "want it active with ZKBOOT_REV=aa, it is failed", "the reason")
+}
+
+// Until execve the main process of a simple service has the environment of systemd, and on a
+// slow machine that takes longer than a program may take to show its revision.
+func TestUnitIsWaitedForUntilItsProgramRuns(t *testing.T) {
+	for name, tt := range map[string]struct {
+		before  time.Duration // until the process has its own environment
+		rev     string        // what it has then
+		refused string
+	}{
+		"a slow machine":    {before: 90 * time.Second, rev: "aa"},
+		"one that hangs":    {before: time.Hour, refused: "want it active with ZKBOOT_REV=aa, it is active with \"\""},
+		"another's program": {rev: "bb", refused: "want it active with ZKBOOT_REV=aa, it is active with \"bb\""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSandbox(t)
+				s.put("/etc/systemd/system/zk.service", zkUnit("aa").Content)
+				s.put("/proc/42/environ", "LANG=C\x00")
+				begin := time.Now()
+				s.run = func(_ context.Context, argv ...string) (string, error) {
+					switch {
+					case argv[1] != "show":
+						return "", nil
+					case time.Since(begin) >= tt.before && tt.rev != "":
+						s.put("/proc/42/environ", "LANG=C\x00ZKBOOT_REV="+tt.rev+"\x00")
+					}
+					return block("zk.service", "loaded", "active", "enabled", "42"), nil
+				}
+				err := s.awaitRev(t.Context(), zkUnit("aa"))
+				if tt.refused != "" {
+					wantError(t, err, tt.refused)
+				} else if err != nil {
+					t.Errorf("after %s: %v", time.Since(begin), err)
+				}
+				if took := time.Since(begin); took > unitExec+unitPoll {
+					t.Errorf("waited %s, want at most %s", took, unitExec)
+				}
+			})
+		})
+	}
 }
 
 func TestUnitWithoutInstallSectionCannotBeEnabled(t *testing.T) {
