@@ -21,6 +21,15 @@ locals {
   pool       = var.pool.path == null ? var.pool.name : libvirt_pool.this[0].name
   network_id = var.network.cidr == null ? null : libvirt_network.this[0].id
 
+  # Kernel parameters in the form in which the provider reads them back: one map of those with a value, one
+  # text of the others. In any other form each plan would replace each machine.
+  # https://github.com/dmacvicar/terraform-provider-libvirt/blob/v0.8.3/libvirt/utils_domain_def.go#L124
+  parameters = var.boot == null ? [] : compact(split(" ", var.boot.cmdline))
+  cmdline = concat(
+    [for m in [{ for p in local.parameters : split("=", p)[0] => trimprefix(p, "${split("=", p)[0]}=") if strcontains(p, "=") }] : tomap(m) if length(m) > 0],
+    [for text in compact([join(" ", [for p in local.parameters : p if !strcontains(p, "=")])]) : tomap({ "_" = text })],
+  )
+
   # The provider has no attribute for the cache mode of a disk.
   # https://github.com/dmacvicar/terraform-provider-libvirt/blob/v0.8.3/libvirt/domain.go#L540
   cache_xslt = <<-EOT
@@ -127,7 +136,7 @@ resource "libvirt_domain" "host" {
 
   kernel  = var.boot == null ? null : var.boot.kernel
   initrd  = var.boot == null ? null : var.boot.initrd
-  cmdline = var.boot == null ? null : [{ "_" = var.boot.cmdline }]
+  cmdline = var.boot == null ? null : local.cmdline
 
   dynamic "cpu" {
     for_each = var.domain_type == "kvm" ? ["host-passthrough"] : []

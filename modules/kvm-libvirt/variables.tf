@@ -181,4 +181,10 @@ variable "boot" {
     cmdline = optional(string, "root=/dev/vda rw console=ttyS0")
   })
   default = null
+
+  validation {
+    # The provider sorts parameters, so that the last of two, which is the one that counts, may come first.
+    condition     = var.boot == null ? true : length(distinct([for p in compact(split(" ", var.boot.cmdline)) : split("=", p)[0]])) == length(compact(split(" ", var.boot.cmdline)))
+    error_message = "boot: want each kernel parameter once in cmdline: the provider keeps no order."
+  }
 }
