@@ -50,7 +50,7 @@ conventions: ## gofmt, vet, and the tests that keep the house in order
 generated: ## generated files are what `make generate` makes
 	./scripts/generated.sh
 
-lab-test: deps build ## tests on real systemd hosts (root, apt)
+lab-test: deps vm-deps build ## tests on real systemd hosts (root, apt)
 	./scripts/lab-test.sh
 
 modules-test: mirror-all ## terraform fmt, init, validate and test of every module and example, offline

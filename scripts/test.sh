@@ -2,7 +2,7 @@
 # test.sh: every suite, each with its budget. It stops at the first that fails.
 set -eu
 cd "$(dirname "$0")/.."
-./scripts/suite.sh install 5 ./scripts/deps.sh
+./scripts/suite.sh install 5 make --no-print-directory deps vm-deps
 ./scripts/suite.sh build 5 make --no-print-directory mirror
 ./scripts/suite.sh conventions 5 ./scripts/conventions.sh
 ./scripts/suite.sh generated 3 ./scripts/generated.sh
