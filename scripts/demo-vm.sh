@@ -148,8 +148,7 @@ nothing_left() {
 
 logs="$lab/libvirt/libvirtd.log; log in: ssh -i $lab/key debian@ADDRESS"
 part "image, libvirtd, terraform init" "/var/cache/zkboot/vm/build.log, $logs" prepare
-# Two at a time: emulated machines that boot at once only wait for each other.
-part "terraform apply" "$logs" change 1100 apply -auto-approve -parallelism=2
+part "terraform apply" "$logs" change 1200 apply -auto-approve
 part "the data disk of each member" "$logs" data_disks
 part "a request through the sidecar of app1" "$logs" traffic
 part "a second plan is empty" "what the plan wants to change although nothing did" change 300 plan -detailed-exitcode

@@ -174,7 +174,7 @@ variable "network" {
 }
 
 variable "boot" {
-  description = "Boot this `kernel` and `initrd` (paths on the hypervisor) with these kernel parameters, for images without a boot loader."
+  description = "Boot this `kernel` and `initrd` (paths on the hypervisor) with these kernel parameters, each once, for images without a boot loader."
   type = object({
     kernel  = string
     initrd  = optional(string)
