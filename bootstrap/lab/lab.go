@@ -31,7 +31,7 @@ type Summary struct {
 	Dir     string // empty when Up ended before it was recorded
 	Subnet  string // CIDR; empty likewise
 	Hosts   int    // how many the lab has
-	Running int    // how many of them have a living supervisor
+	Running int    // how many of them run
 }
 
 // Up makes the lab that o describes, or completes and returns the one that stands. It
@@ -90,7 +90,11 @@ func (l *Lab) Host(name string) (*Host, error) {
 // first and the user's files last: what Down must find is known before it exists, and
 // a spec never names a host that does not answer.
 func (s store) up(ctx context.Context, o Options) (*Lab, error) {
-	if err := checkMachine(); err != nil {
+	d, err := s.driver(o.Driver)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.check(); err != nil {
 		return nil, err
 	}
 	unlock, err := machine.LockDir(ctx, s.labDir(o.Name), true)
@@ -102,8 +106,7 @@ func (s store) up(ctx context.Context, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := s.ensureBase(ctx, rec.Base, o.Log)
-	if err != nil {
+	if err := d.ready(ctx, rec, o.Log); err != nil {
 		return nil, err
 	}
 	if err := s.ensureNetwork(ctx, rec); err != nil {
@@ -113,7 +116,7 @@ func (s store) up(ctx context.Context, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.startHosts(ctx, rec, base, key, o.Log); err != nil {
+	if err := s.startHosts(ctx, d, rec, key, o.Log); err != nil {
 		return nil, err
 	}
 	l, err := s.lab(rec)
@@ -123,20 +126,24 @@ func (s store) up(ctx context.Context, o Options) (*Lab, error) {
 	return l, s.writeFiles(rec, l, o.Log)
 }
 
-// startHosts prepares and starts all hosts at once and waits until each answers. The first
-// failure ends the wait for the others; what stands is kept for the next Up.
-func (s store) startHosts(ctx context.Context, rec *record, base string, clientKey []byte, log *slog.Logger) error {
+// startHosts prepares and starts the hosts, as many at once as the driver says, and waits until
+// each answers. The first failure ends the wait for the others; what stands is kept for the
+// next Up.
+func (s store) startHosts(ctx context.Context, d driver, rec *record, clientKey []byte, log *slog.Logger) error {
 	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(d.boots())
 	for _, name := range rec.hostNames() {
 		g.Go(func() error {
-			if err := s.prepareHost(rec, name, clientKey); err != nil {
+			if ctx.Err() != nil { // another has failed while this one waited for its turn
+				return context.Cause(ctx)
+			}
+			if err := d.prepare(ctx, rec, name, clientKey); err != nil {
 				return fmt.Errorf("lab %s: host %s: prepare: %w", rec.Name, name, err)
 			}
 			h, err := s.host(rec, name)
 			if err != nil {
 				return err
 			}
-			h.base = base
 			if err := h.Start(ctx); err != nil {
 				return err
 			}
@@ -180,10 +187,14 @@ func (s store) list() ([]Summary, error) {
 			return nil, err
 		}
 		if rec != nil {
+			d, err := s.driver(rec.Driver)
+			if err != nil {
+				return nil, err
+			}
 			names := rec.hostNames()
 			sum.Dir, sum.Subnet, sum.Hosts = rec.Dir, rec.Subnet.String(), len(names)
 			for _, name := range names {
-				if len(machine.Supervisors(s.script(rec.Name, name))) > 0 {
+				if d.guest(rec, name).running() {
 					sum.Running++
 				}
 			}
@@ -197,7 +208,11 @@ func (s store) list() ([]Summary, error) {
 // the record adds only the files in the lab's directory. The lab's own directory goes last:
 // as long as it is there, the next Down does again what this one did not finish.
 func (s store) down(ctx context.Context, name, dir string) error {
-	if err := checkMachine(); err != nil {
+	d, err := s.driverOf(name)
+	if err != nil {
+		return err
+	}
+	if err := d.check(); err != nil {
 		return err
 	}
 	unlock, err := machine.LockDir(ctx, s.labDir(name), true)
@@ -218,7 +233,7 @@ func (s store) down(ctx context.Context, name, dir string) error {
 			return fmt.Errorf("lab %s: its directory is %s, not %s: give that one, or none", name, rec.Dir, abs)
 		}
 	}
-	if err := s.stopAll(ctx, name); err != nil {
+	if err := d.stop(ctx, name); err != nil {
 		return err
 	}
 	if rec != nil {
@@ -230,27 +245,6 @@ func (s store) down(ctx context.Context, name, dir string) error {
 		return err
 	}
 	return s.removeLab(ctx, name)
-}
-
-// stopAll ends every supervisor of the lab and removes its cgroups. Hosts are found by what
-// is in the lab's directory, so a lab without a record is stopped too.
-func (s store) stopAll(ctx context.Context, name string) error {
-	entries, err := os.ReadDir(s.labDir(name))
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if !e.IsDir() {
-			continue
-		}
-		if err := thaw(ctx, name, e.Name()); err != nil { // cgroup v1 delivers no signal to frozen processes
-			return err
-		}
-		if err := machine.KillSupervisors(ctx, s.script(name, e.Name())); err != nil {
-			return fmt.Errorf("lab %s: host %s: %w", name, e.Name(), err)
-		}
-	}
-	return removeCgroups(ctx, name)
 }
 
 // removeLab deletes the lab's directory and, with the last lab, what all labs share.

@@ -19,6 +19,7 @@ type Options struct {
 	Name      string // lower-case letters, digits and dashes, at most 20; names everything the lab owns
 	ZooKeeper int    // hosts zk1..zkN that become ensemble members, at most 90
 	Apps      int    // application hosts app1..appN, at most 150
+	Driver    string // DriverNspawn, also when empty, or DriverQEMU; a lab keeps its own
 	// Dir receives zkboot.yaml, id_ed25519, id_ed25519.pub and known_hosts. It is made when
 	// absent. A file there that this lab did not write is never overwritten or removed.
 	Dir string
@@ -39,6 +40,9 @@ func checkName(name string) error {
 // validate reports every finding at once and makes Dir absolute.
 func (o *Options) validate() error {
 	errs := []error{checkName(o.Name)}
+	if d := driverName(o.Driver); d != DriverNspawn && d != DriverQEMU {
+		errs = append(errs, fmt.Errorf("driver: %q is unknown, want %s or %s", d, DriverNspawn, DriverQEMU))
+	}
 	if o.ZooKeeper < 0 || o.ZooKeeper > maxZooKeeper {
 		errs = append(errs, fmt.Errorf("zookeeper: %d hosts: want 0 to %d", o.ZooKeeper, maxZooKeeper))
 	}

@@ -39,17 +39,22 @@ func (s store) basePath(key string) string   { return filepath.Join(s.cache, "ba
 // refused, never guessed at.
 const recordVersion = 1
 
+// driverRecordVersion is that of a record with a driver: a program that knows none would take
+// the lab for containers and leave its machines running.
+const driverRecordVersion = 2
+
 // record is what a lab must remember. It is written before anything else is made, so that
 // Down and a second Up know all that an interrupted Up may have done.
 type record struct {
 	Version   int          `json:"version"`
 	Name      string       `json:"name"`
+	Driver    string       `json:"driver,omitempty"` // none is nspawn
 	Dir       string       `json:"dir"`
 	MadeDir   bool         `json:"made_dir"` // Dir was not there before: Down removes it when empty
 	ZooKeeper int          `json:"zookeeper"`
 	Apps      int          `json:"apps"`
 	Subnet    netip.Prefix `json:"subnet"`
-	Base      string       `json:"base"` // key of the tree: hosts keep theirs when the recipe changes
+	Base      string       `json:"base,omitempty"` // nspawn: key of the tree: hosts keep theirs when the recipe changes
 	// Written holds, for each file in Dir, the sha256 (hex) of everything this lab ever
 	// wrote there. A file with another hash belongs to the user.
 	Written map[string][]string `json:"written,omitempty"`
@@ -98,8 +103,12 @@ func (s store) load(name string) (*record, error) {
 	if err := json.Unmarshal(data, rec); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if rec.Version != recordVersion {
-		return nil, fmt.Errorf("%s: version %d, this program writes %d: take the lab down with the program that made it", file, rec.Version, recordVersion)
+	want := recordVersion
+	if rec.Driver != "" {
+		want = driverRecordVersion
+	}
+	if rec.Version != want {
+		return nil, fmt.Errorf("%s: version %d, this program writes %d: take the lab down with the program that made it", file, rec.Version, want)
 	}
 	return rec, nil
 }
@@ -115,6 +124,10 @@ func (s store) save(rec *record) error {
 // claim returns the lab's record, made or grown to what o asks for. The subnet is chosen
 // under a lock of all labs: two that start at once get different ones.
 func (s store) claim(ctx context.Context, o Options) (*record, error) {
+	d, err := s.driver(o.Driver)
+	if err != nil {
+		return nil, err
+	}
 	unlock, err := machine.LockDir(ctx, s.root, true)
 	if err != nil {
 		return nil, err
@@ -123,14 +136,6 @@ func (s store) claim(ctx context.Context, o Options) (*record, error) {
 	rec, err := s.load(o.Name)
 	switch {
 	case errors.Is(err, ErrNoLab):
-		r, err := newRecipe()
-		if err != nil {
-			return nil, err
-		}
-		base, err := r.key()
-		if err != nil {
-			return nil, err
-		}
 		subnet, err := s.freeSubnet(o.Name)
 		if err != nil {
 			return nil, err
@@ -139,9 +144,17 @@ func (s store) claim(ctx context.Context, o Options) (*record, error) {
 		if err != nil {
 			return nil, err
 		}
-		rec = &record{Version: recordVersion, Name: o.Name, Dir: o.Dir, MadeDir: !there, Subnet: subnet, Base: base}
+		rec = &record{Version: recordVersion, Name: o.Name, Dir: o.Dir, MadeDir: !there, Subnet: subnet}
+		if d := driverName(o.Driver); d != DriverNspawn {
+			rec.Driver, rec.Version = d, driverRecordVersion
+		}
+		if err := d.claim(rec); err != nil {
+			return nil, err
+		}
 	case err != nil:
 		return nil, err
+	case driverName(rec.Driver) != driverName(o.Driver):
+		return nil, fmt.Errorf("lab %s stands with driver %s, not %s: use that one, or take it down first", o.Name, driverName(rec.Driver), driverName(o.Driver))
 	case rec.Dir != o.Dir:
 		return nil, fmt.Errorf("lab %s stands with directory %s, not %s: use that one, or take it down first", o.Name, rec.Dir, o.Dir)
 	case o.ZooKeeper < rec.ZooKeeper || o.Apps < rec.Apps:

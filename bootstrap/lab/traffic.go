@@ -88,13 +88,12 @@ func (h *Host) Traffic(ctx context.Context, l Load) (Result, error) {
 	if err := l.validate(); err != nil {
 		return Result{}, fmt.Errorf("traffic: %w", err)
 	}
-	pid, err := h.Leader()
+	dial, done, err := h.guest.dialer(ctx)
 	if err != nil {
-		return Result{}, err
+		return Result{}, h.errorf("traffic: %w", err)
 	}
-	return send(ctx, l, func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return dialFrom(ctx, pid, network, addr)
-	}), nil
+	defer done()
+	return send(ctx, l, dial), nil
 }
 
 // tally counts outcomes as they come.
@@ -128,7 +127,7 @@ func counts(of map[string]int) []Count {
 }
 
 // send sends request number i at i/rate after the start, or as soon as a worker is free.
-func send(ctx context.Context, l Load, dial func(context.Context, string, string) (net.Conn, error)) Result {
+func send(ctx context.Context, l Load, dial dialFunc) Result {
 	t := tally{answers: map[string]int{}, errors: map[string]int{}}
 	transport := &http.Transport{DialContext: dial, MaxIdleConnsPerHost: loadWorkers}
 	defer transport.CloseIdleConnections()
