@@ -66,6 +66,7 @@ func newRecipe() (recipe, error) {
 		Packages: []string{
 			"linux-image-cloud-amd64", "systemd", "systemd-sysv", "systemd-timesyncd", "udev", "dbus",
 			"cloud-init", "openssh-server", "sudo", "iproute2", "iputils-ping", "nftables", "netbase", "procps", "less",
+			"qemu-guest-agent", // runs programs for whoever holds the machine, without its network
 			// What zkboot installs on Debian 12; jetty, servlet-api and an slf4j binding are
 			// what the packaged ZooKeeper lacks for its AdminServer and its log.
 			"openjdk-17-jre-headless", "libzookeeper-java", "libjetty9-java",
