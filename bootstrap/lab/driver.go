@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/zkboot/zkboot/bootstrap"
 )
 
 // The drivers: what the hosts of a lab are.
@@ -43,7 +45,7 @@ type driver interface {
 	// ready brings what the hosts share: a tree, or an image and a hypervisor.
 	ready(ctx context.Context, rec *record, log *slog.Logger) error
 	// prepare makes the directory of a host. It appears by rename: one that exists is complete.
-	prepare(ctx context.Context, rec *record, host string, clientKey []byte) error
+	prepare(ctx context.Context, rec *record, host string, b firstBoot) error
 	// hostKey is the file with the public host key of a prepared host.
 	hostKey(lab, host string) string
 	guest(rec *record, host string) guest
@@ -52,6 +54,12 @@ type driver interface {
 	// stop ends every host of the lab and what ready started for them. They are found by name,
 	// for an interrupted Up has noted nothing.
 	stop(ctx context.Context, lab string) error
+}
+
+// firstBoot is what a host is told before it exists.
+type firstBoot struct {
+	clientKey []byte                                                      // may log in: a line of authorized_keys
+	desired   func(spec []byte, host string) ([]bootstrap.Desired, error) // Options.FirstBoot; may be nil
 }
 
 // guest is one host as its driver runs it. Errors are completed by [Host], which knows the
@@ -88,6 +96,8 @@ func (s store) driver(name string) (driver, error) {
 	switch driverName(name) {
 	case DriverNspawn:
 		return nspawn{s}, nil
+	case DriverQEMU:
+		return qemu{s}, nil
 	}
 	return nil, fmt.Errorf("driver: %q is unknown, want %s or %s", name, DriverNspawn, DriverQEMU)
 }

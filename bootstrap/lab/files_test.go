@@ -17,12 +17,12 @@ import (
 
 func TestSpec(t *testing.T) {
 	for _, tt := range []struct {
-		name     string
-		zk, apps int
-	}{{"three", 3, 0}, {"three-and-apps", 3, 2}, {"many-apps", 0, 11}} {
+		name, driver string
+		zk, apps     int
+	}{{"three", "", 3, 0}, {"three-and-apps", "", 3, 2}, {"many-apps", "", 0, 11}, {"virtual", DriverQEMU, 1, 1}} {
 		t.Run(tt.name, func(t *testing.T) {
 			rec := mainRecord()
-			rec.ZooKeeper, rec.Apps = tt.zk, tt.apps
+			rec.ZooKeeper, rec.Apps, rec.Driver = tt.zk, tt.apps, tt.driver
 			got, err := renderSpec(rec)
 			if err != nil {
 				t.Fatal(err)

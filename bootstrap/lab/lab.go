@@ -116,7 +116,7 @@ func (s store) up(ctx context.Context, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.startHosts(ctx, d, rec, key, o.Log); err != nil {
+	if err := s.startHosts(ctx, d, rec, firstBoot{key, o.FirstBoot}, o.Log); err != nil {
 		return nil, err
 	}
 	l, err := s.lab(rec)
@@ -129,7 +129,7 @@ func (s store) up(ctx context.Context, o Options) (*Lab, error) {
 // startHosts prepares and starts the hosts, as many at once as the driver says, and waits until
 // each answers. The first failure ends the wait for the others; what stands is kept for the
 // next Up.
-func (s store) startHosts(ctx context.Context, d driver, rec *record, clientKey []byte, log *slog.Logger) error {
+func (s store) startHosts(ctx context.Context, d driver, rec *record, b firstBoot, log *slog.Logger) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(d.boots())
 	for _, name := range rec.hostNames() {
@@ -137,7 +137,7 @@ func (s store) startHosts(ctx context.Context, d driver, rec *record, clientKey 
 			if ctx.Err() != nil { // another has failed while this one waited for its turn
 				return context.Cause(ctx)
 			}
-			if err := d.prepare(ctx, rec, name, clientKey); err != nil {
+			if err := d.prepare(ctx, rec, name, b); err != nil {
 				return fmt.Errorf("lab %s: host %s: prepare: %w", rec.Name, name, err)
 			}
 			h, err := s.host(rec, name)

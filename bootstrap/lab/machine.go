@@ -9,8 +9,11 @@ import (
 	"strings"
 )
 
-// tools are the programs a lab runs, with the Debian package of each.
-var tools = []struct{ name, pkg string }{
+// tool is a program, with its Debian package.
+type tool struct{ name, pkg string }
+
+// tools are the programs that a lab of containers runs.
+var tools = []tool{
 	{"systemd-nspawn", "systemd-container"},
 	{"nft", "nftables"},
 	{"unshare", "util-linux"},
@@ -19,25 +22,25 @@ var tools = []struct{ name, pkg string }{
 	{"mount", "mount"},
 }
 
-// checkMachine looks before anything is made, so that a machine that cannot hold a lab is
+// checkPrograms looks before anything is made, so that a machine that cannot hold a lab is
 // left as it is. debootstrap is not asked for here: with a cached tree it is not needed.
 // It reports all that this machine lacks at once.
-func checkMachine() error {
+func checkPrograms(script string, needs []tool) error {
 	if runtime.GOOS != "linux" {
-		return fmt.Errorf("lab hosts are systemd-nspawn containers and need Linux, this is %s", runtime.GOOS)
+		return fmt.Errorf("lab hosts need namespaces, bridges and nftables of Linux, this is %s", runtime.GOOS)
 	}
 	var errs []error
 	if os.Geteuid() != 0 {
 		errs = append(errs, errors.New("not root: a lab makes namespaces, mounts and a bridge; run with sudo"))
 	}
 	var missing []string
-	for _, t := range tools {
+	for _, t := range needs {
 		if _, err := exec.LookPath(t.name); err != nil {
 			missing = append(missing, fmt.Sprintf("%s (package %s)", t.name, t.pkg))
 		}
 	}
 	if len(missing) > 0 {
-		errs = append(errs, fmt.Errorf("missing %s: run scripts/lab-deps.sh", strings.Join(missing, ", ")))
+		errs = append(errs, fmt.Errorf("missing %s: run %s", strings.Join(missing, ", "), script))
 	}
 	return errors.Join(errs...)
 }

@@ -18,7 +18,7 @@ import (
 // nspawn makes hosts of systemd-nspawn over one cached tree.
 type nspawn struct{ store }
 
-func (n nspawn) check() error { return checkMachine() }
+func (n nspawn) check() error { return checkPrograms("scripts/lab-deps.sh", tools) }
 
 func (n nspawn) claim(rec *record) error {
 	r, err := newRecipe()
@@ -34,8 +34,8 @@ func (n nspawn) ready(ctx context.Context, rec *record, log *slog.Logger) error 
 	return err
 }
 
-func (n nspawn) prepare(_ context.Context, rec *record, host string, clientKey []byte) error {
-	return n.prepareHost(rec, host, clientKey)
+func (n nspawn) prepare(_ context.Context, rec *record, host string, b firstBoot) error {
+	return n.prepareHost(rec, host, b.clientKey)
 }
 
 // hostKey lies in the host's overlay, where sshd reads it too: there is no second copy that

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"path/filepath"
 	"regexp"
+
+	"github.com/zkboot/zkboot/bootstrap"
 )
 
 // Host numbers share one /24: .1 is the bridge, zk1 is .11, app1 is .101.
@@ -23,7 +25,11 @@ type Options struct {
 	// Dir receives zkboot.yaml, id_ed25519, id_ed25519.pub and known_hosts. It is made when
 	// absent. A file there that this lab did not write is never overwritten or removed.
 	Dir string
-	Log *slog.Logger // progress; nil discards it
+	// FirstBoot says what a host is to have when it has booted for the first time, of what the
+	// zkboot.yaml that the lab writes for it wants. Only virtual machines have a first boot.
+	// Nil leaves all of it to apply.
+	FirstBoot func(spec []byte, host string) ([]bootstrap.Desired, error)
+	Log       *slog.Logger // progress; nil discards it
 }
 
 // labName is narrow because the name becomes a directory, an interface, an nftables table, a

@@ -20,6 +20,8 @@ func TestOptionsReportEveryFinding(t *testing.T) {
 		{"path in the name", func(o *Options) { o.Name = "../x" }, []string{`name: "../x"`}},
 		{"dash at the end", func(o *Options) { o.Name = "a-" }, []string{`name: "a-"`}},
 		{"underscore, which table names need", func(o *Options) { o.Name = "a_b" }, []string{`name: "a_b"`}},
+		{"virtual machines", func(o *Options) { o.Driver = DriverQEMU }, nil},
+		{"unknown driver", func(o *Options) { o.Driver = "xen" }, []string{`driver: "xen" is unknown, want nspawn or qemu`}},
 		{"no host", func(o *Options) { o.ZooKeeper = 0 }, []string{"zookeeper, apps: both are 0"}},
 		{"more than the subnet holds", func(o *Options) { o.ZooKeeper, o.Apps = 91, 151 }, []string{"zookeeper: 91", "apps: 151"}},
 		{"all at once", func(o *Options) { *o = Options{ZooKeeper: -1} }, []string{`name: ""`, "zookeeper: -1", "dir: empty"}},

@@ -32,7 +32,12 @@ type specHardware struct {
 }
 
 type specHost struct {
-	Address string `yaml:"address"`
+	Address string               `yaml:"address"`
+	Mounts  map[string]specMount `yaml:"mounts,omitempty"`
+}
+
+type specMount struct {
+	Device string `yaml:"device"`
 }
 
 type specEnsemble struct {
@@ -112,6 +117,15 @@ func (s *spec) addSidecars(rec *record) {
 	}
 }
 
+// hostMounts gives the data disk of a virtual machine to what waits for its syncs, the
+// transaction log. In a container the directory is on a real file system already.
+func hostMounts(rec *record, host string) map[string]specMount {
+	if driverName(rec.Driver) != DriverQEMU || isApp(host) {
+		return nil
+	}
+	return map[string]specMount{"/var/lib/zookeeper-log": {Device: "/dev/disk/by-id/virtio-" + dataSerial}}
+}
+
 // renderSpec renders the zkboot.yaml of a lab, ready to apply. Paths in it are relative to
 // the file.
 func renderSpec(rec *record) ([]byte, error) {
@@ -122,7 +136,7 @@ func renderSpec(rec *record) ([]byte, error) {
 		Hosts:    map[string]specHost{},
 	}
 	for _, name := range rec.hostNames() {
-		s.Hosts[name] = specHost{Address: rec.address(name).String()}
+		s.Hosts[name] = specHost{Address: rec.address(name).String(), Mounts: hostMounts(rec, name)}
 	}
 	if rec.ZooKeeper > 0 {
 		s.Ensemble = &specEnsemble{
@@ -142,7 +156,11 @@ func renderSpec(rec *record) ([]byte, error) {
 	if err := doc.Encode(s); err != nil {
 		return nil, err
 	}
-	doc.HeadComment = fmt.Sprintf("Written by `zkboot lab up --name %s`. It is yours to edit: a changed file is kept.", rec.Name)
+	command := "zkboot lab up --name " + rec.Name
+	if rec.Driver != "" {
+		command += " --driver " + rec.Driver
+	}
+	doc.HeadComment = fmt.Sprintf("Written by `%s`. It is yours to edit: a changed file is kept.", command)
 	comment(&doc, acceptComment, "ensemble", "accept_known_issues")
 	oneLineEach(&doc, "hosts")
 	oneLineEach(&doc, "ensemble", "members")

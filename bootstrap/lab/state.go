@@ -14,6 +14,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
+	"github.com/zkboot/zkboot/bootstrap/lab/vm"
 )
 
 // store is where labs and trees lie. Tests use one of their own.
@@ -55,6 +56,9 @@ type record struct {
 	Apps      int          `json:"apps"`
 	Subnet    netip.Prefix `json:"subnet"`
 	Base      string       `json:"base,omitempty"` // nspawn: key of the tree: hosts keep theirs when the recipe changes
+	// Image and Hypervisor are those of qemu; both come after the record.
+	Image      *vm.Image      `json:"image,omitempty"`
+	Hypervisor *vm.Hypervisor `json:"hypervisor,omitempty"`
 	// Written holds, for each file in Dir, the sha256 (hex) of everything this lab ever
 	// wrote there. A file with another hash belongs to the user.
 	Written map[string][]string `json:"written,omitempty"`

@@ -103,6 +103,8 @@ func TestClaim(t *testing.T) {
 		{"another directory", Options{Name: "main", Dir: "/e", ZooKeeper: 3, Apps: 2}, 0, "lab main stands with directory /d, not /e"},
 		{"fewer members", Options{Name: "main", Dir: "/d", ZooKeeper: 1, Apps: 2}, 0, "has 3 zookeeper and 2 app hosts, asked for 1 and 2"},
 		{"fewer apps", Options{Name: "main", Dir: "/d", ZooKeeper: 3, Apps: 1}, 0, "has 3 zookeeper and 2 app hosts, asked for 3 and 1"},
+		{"another driver", Options{Name: "main", Dir: "/d", ZooKeeper: 3, Apps: 2, Driver: DriverQEMU}, 0, "lab main stands with driver nspawn, not qemu"},
+		{"its driver by name", Options{Name: "main", Dir: "/d", ZooKeeper: 3, Apps: 2, Driver: DriverNspawn}, 3, ""},
 		{"more members", Options{Name: "main", Dir: "/d", ZooKeeper: 5, Apps: 2}, 5, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
