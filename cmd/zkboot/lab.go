@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zkboot/zkboot/bootstrap"
 	"github.com/zkboot/zkboot/bootstrap/lab"
 )
 
@@ -41,10 +42,15 @@ verify that, so that one command makes a whole environment:
 
   sudo zkboot lab up --apply --zookeeper 1 && eval "$(zkboot lab env)"
 
-Run it again after a failure: it goes on from what is there.`,
+Run it again after a failure: it goes on from what is there.
+
+Hosts are containers, which share this machine's kernel. With --driver qemu they are virtual
+machines through libvirt, with kernels and disks of their own; packages, accounts, disks and
+settings come with their first boot, as with ` + "`zkboot render user-data`" + `. That takes seconds
+for each under KVM, and minutes where this machine has to emulate them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Log = a.labLog()
+			o.Log, o.FirstBoot = a.labLog(), labFirstBoot
 			l, err := lab.Up(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -59,8 +65,23 @@ Run it again after a failure: it goes on from what is there.`,
 	cmd.Flags().BoolVar(&apply, "apply", false, "apply the lab's zkboot.yaml too, and verify what stands")
 	cmd.Flags().IntVar(&o.ZooKeeper, "zookeeper", 3, "hosts that become members")
 	cmd.Flags().IntVar(&o.Apps, "apps", 0, "application hosts")
+	cmd.Flags().StringVar(&o.Driver, "driver", lab.DriverNspawn, "what hosts are: "+lab.DriverNspawn+" or "+lab.DriverQEMU)
 	cmd.Flags().StringVar(&o.Dir, "dir", ".", "where to write zkboot.yaml, the key and known_hosts")
 	return cmd
+}
+
+// labFirstBoot says what a virtual machine of a lab brings with its first boot: what `render
+// user-data` puts there for a host of that spec, whose image is Debian 12.
+func labFirstBoot(spec []byte, host string) ([]bootstrap.Desired, error) {
+	s, report := bootstrap.Load(defaultFile, spec)
+	if report.Failed() {
+		return nil, report.Err()
+	}
+	wanted, _, report, err := firstBootOf(s, host, debian12())
+	if report.Failed() {
+		return nil, report.Err()
+	}
+	return wanted, err
 }
 
 func labName(cmd *cobra.Command, name *string) {

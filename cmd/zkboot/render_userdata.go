@@ -135,20 +135,28 @@ func (s *session) firstBoot(host string, f bootFlags) (cloudinit.Options, []clou
 	return o, left, err
 }
 
-// atFirstBoot compiles every role for a host with nothing on it. The program of a sidecar is
+// atFirstBoot is firstBootOf for a spec that somebody wrote, with findings at their lines.
+func (s *session) atFirstBoot(host string, facts bootstrap.Facts) ([]bootstrap.Desired, []cloudinit.Left, error) {
+	wanted, left, report, err := firstBootOf(s.spec, host, facts)
+	if len(report.Findings) > 0 {
+		s.out.report(s.spec.Locate(report))
+	}
+	if report.Failed() {
+		return nil, nil, s.end("failed", codeFailed)
+	}
+	return wanted, left, err
+}
+
+// firstBootOf compiles every role for a host with nothing on it. The program of a sidecar is
 // none of first boot's business, so that any stands in for it and a zkboot that carries none
 // can render.
-func (s *session) atFirstBoot(host string, facts bootstrap.Facts) ([]bootstrap.Desired, []cloudinit.Left, error) {
-	var wanted []bootstrap.Desired
-	var left []cloudinit.Left
+func firstBootOf(s *bootstrap.Spec, host string, facts bootstrap.Facts) (wanted []bootstrap.Desired, left []cloudinit.Left, report bootstrap.Report, err error) {
 	now := bootstrap.Site{Hosts: map[string]bootstrap.Seen{host: {Facts: facts}}}
 	for _, role := range []bootstrap.Role{zookeeper.New(), sidecar.New([]sidecar.Archive{{Arch: facts.Arch}})} {
-		want, report := role.Compile(s.spec, now)
-		if len(report.Findings) > 0 {
-			s.out.report(s.spec.Locate(report))
-		}
-		if report.Failed() {
-			return nil, nil, s.end("failed", codeFailed)
+		want, said := role.Compile(s, now)
+		report.Findings = append(report.Findings, said.Findings...)
+		if said.Failed() {
+			return nil, nil, report, nil
 		}
 		d, ok := want[host]
 		if !ok {
@@ -156,12 +164,12 @@ func (s *session) atFirstBoot(host string, facts bootstrap.Facts) ([]bootstrap.D
 		}
 		sealed, err := d.Seal()
 		if err != nil {
-			return nil, nil, fmt.Errorf("rendering user-data for %s: %w", host, err)
+			return nil, nil, report, fmt.Errorf("rendering user-data for %s: %w", host, err)
 		}
 		boot, apply := cloudinit.Take(sealed)
 		wanted, left = append(wanted, boot), append(left, apply...)
 	}
-	return wanted, left, nil
+	return wanted, left, report, nil
 }
 
 // login is the account that zkboot will use, with the public halves of the keys it will use.
