@@ -138,6 +138,11 @@ func (o Options) checkFacts(report *bootstrap.Report) {
 			report.Errorf(bootstrap.Path("time_servers").Index(i), "%q is neither a host name nor an address", s)
 		}
 	}
+	for i, name := range o.Installed {
+		if !debNameRE.MatchString(name) {
+			report.Errorf(bootstrap.Path("installed").Index(i), "%q is no name of a package", name)
+		}
+	}
 	checkMirror(report, "mirror.primary", o.Mirror.Primary)
 	checkMirror(report, "mirror.security", o.Mirror.Security)
 }

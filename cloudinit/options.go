@@ -18,6 +18,9 @@ type Options struct {
 	// distribution's own are.
 	TimeServers []string
 	Mirror      Mirror
+	// Installed names packages that the image has. apt is not asked for them, which takes a
+	// mirror even where there is nothing to do; first boot still fails where one is missing.
+	Installed []string
 	// Desired is what the roles want on the host, one of each, sealed, as Take returns it.
 	Desired []bootstrap.Desired
 	// NetworkConfig is put into the NoCloud seed as it is, see

@@ -22,6 +22,7 @@ func Render(o Options) (Document, bootstrap.Report) {
 	var report bootstrap.Report
 	o.checkFacts(&report)
 	w := gather(o.Desired, &report)
+	w.ask(o.Installed)
 	if report.Failed() {
 		return Document{}, report
 	}
@@ -211,30 +212,14 @@ func (w wants) written() []file {
 }
 
 // installs reports whether apt has anything to do.
-func (w wants) installs() bool { return len(w.packages) > 0 || w.onXFS() }
-
-func (w wants) onXFS() bool {
-	return slices.ContainsFunc(w.mounts, func(m bootstrap.Mount) bool { return m.FSType == "xfs" })
-}
+func (w wants) installs() bool { return len(w.lacking) > 0 }
 
 func (b *writer) packages(w wants) {
 	if !w.installs() {
 		return
 	}
-	var all []any
-	for _, p := range w.packages {
-		if p.Version == "" {
-			all = append(all, text(p.Name))
-		} else {
-			all = append(all, []text{text(p.Name), text(p.Version)})
-		}
-	}
-	// Cloud images come without mkfs.xfs.
-	if has := slices.ContainsFunc(w.packages, func(p bootstrap.Package) bool { return p.Name == "xfsprogs" }); w.onXFS() && !has {
-		all = append(all, text("xfsprogs"))
-	}
 	b.section("packages", struct {
 		Update   bool  `yaml:"package_update"`
 		Packages []any `yaml:"packages"`
-	}{true, all})
+	}{true, w.lacking})
 }

@@ -55,6 +55,52 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
+// apt is asked for what the image lacks: without anything to bring it is not even updated, for
+// an image may be booted where there is no mirror.
+func TestPackagesThatTheImageHas(t *testing.T) {
+	xfs := bootstrap.Mount{Path: "/srv/log", Device: "/dev/vdb", FSType: "xfs"}
+	const check, hold = "dpkg-query -s curl fio > /dev/null\n", "apt-mark hold fio\n"
+	for _, tt := range []struct {
+		name      string
+		installed []string
+		also      []bootstrap.Resource
+		asked     string // names after "packages:"; none means that apt is left alone
+	}{
+		{"none", nil, nil, `"curl" "fio"`},
+		{"some", []string{"curl", "vim"}, nil, `"fio"`},
+		{"all", []string{"fio", "curl"}, nil, ""},
+		{"all but mkfs", []string{"curl", "fio"}, []bootstrap.Resource{xfs}, `"xfsprogs"`},
+		{"mkfs too", []string{"curl", "fio", "xfsprogs"}, []bootstrap.Resource{xfs}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := facts("zk1", wish("ensemble", append(tt.also, bootstrap.Package{Name: "curl"}, bootstrap.Package{Name: "fio", Hold: true})...))
+			o.Installed = tt.installed
+			doc := string(render(t, o).UserData)
+			_, section, asks := strings.Cut(doc, "\npackages:\n")
+			section, _, _ = strings.Cut(section, "runcmd:")
+			if got := strings.Join(strings.Fields(strings.ReplaceAll(section, "- ", "")), " "); got != tt.asked {
+				t.Errorf("apt is asked for %s, want %s", got, tt.asked)
+			}
+			if strings.Contains(doc, aptConf) != asks || strings.Contains(doc, "package_update") != asks {
+				t.Errorf("with apt %t, in\n%s", asks, doc)
+			}
+			// What the image is said to have is looked at, and held, as the rest is.
+			for _, line := range []string{check, hold} {
+				if !strings.Contains(doc, line) {
+					t.Errorf("no %q in\n%s", line, doc)
+				}
+			}
+		})
+	}
+	t.Run("another version", func(t *testing.T) {
+		o := facts("zk1", wish("ensemble", bootstrap.Package{Name: "curl", Version: "1.2-3"}))
+		o.Installed = []string{"curl"}
+		if doc := string(render(t, o).UserData); !strings.Contains(doc, `"1.2-3"`) {
+			t.Errorf("a version is taken for any:\n%s", doc)
+		}
+	})
+}
+
 func TestLeftToApply(t *testing.T) {
 	var b strings.Builder
 	for _, at := range []struct{ spec, host string }{{"main", "zk1"}, {"shop", "app1"}} {
@@ -245,6 +291,7 @@ func TestRefusedFacts(t *testing.T) {
 		{"another public half", func(o *Options) { o.HostKeys[0].Public = "ssh-rsa AAAA" }, "host_keys[0].public", "is no public key of type ed25519"},
 		{"no private half", func(o *Options) { o.HostKeys[0].Private = "hunter2" }, "host_keys[0].private", "is no private key in PEM form"},
 		{"a clock at two places", func(o *Options) { o.TimeServers[0] = "a b" }, "time_servers[0]", "neither a host name nor an address"},
+		{"an option as a package", func(o *Options) { o.Installed = []string{"fio", "--purge"} }, "installed[1]", `"--purge" is no name of a package`},
 		{"a mirror with a password", func(o *Options) { o.Mirror.Primary = "https://u:hunter2@mirror.example.net/debian" }, "mirror.primary", "without a password"},
 		{"a mirror on the disk", func(o *Options) { o.Mirror.Security = "file:///srv" }, "mirror.security", "is no address of a mirror"},
 	} {

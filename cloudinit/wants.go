@@ -12,11 +12,31 @@ import (
 type wants struct {
 	sources  []bootstrap.AptSource
 	packages []bootstrap.Package
+	lacking  []any // names for apt: those of packages that the image does not have, and a mkfs
 	users    []bootstrap.User
 	mounts   []bootstrap.Mount
 	files    []bootstrap.File
 	kernel   []bootstrap.Kernel
 	units    []bootstrap.Unit
+}
+
+// ask notes what apt has to bring. A wanted version is asked for in any case: of an image only
+// names are known.
+func (w *wants) ask(installed []string) {
+	has := func(name string) bool { return slices.Contains(installed, name) }
+	for _, p := range w.packages {
+		switch {
+		case p.Version != "":
+			w.lacking = append(w.lacking, []text{text(p.Name), text(p.Version)})
+		case !has(p.Name):
+			w.lacking = append(w.lacking, text(p.Name))
+		}
+	}
+	onXFS := slices.ContainsFunc(w.mounts, func(m bootstrap.Mount) bool { return m.FSType == "xfs" })
+	wanted := slices.ContainsFunc(w.packages, func(p bootstrap.Package) bool { return p.Name == "xfsprogs" })
+	if onXFS && !wanted && !has("xfsprogs") { // cloud images come without mkfs.xfs
+		w.lacking = append(w.lacking, text("xfsprogs"))
+	}
 }
 
 // gather collects what the roles want and refuses what does not belong into user-data.

@@ -68,6 +68,7 @@ docs/guides/cloud-init.md first.`,
 	flags.StringArrayVar(&f.authorized, "authorized-keys", nil, "a file of public keys that may log in (repeatable)")
 	flags.StringArrayVar(&f.hostKeys, "host-key", nil, "a private SSH host key to pin; it lies in user-data as text (repeatable)")
 	flags.StringArrayVar(&f.options.TimeServers, "time-server", nil, "a server to take the time from (repeatable)")
+	flags.StringSliceVar(&f.options.Installed, "installed", nil, "packages that the image has, so that apt is not asked for them (repeatable)")
 	flags.StringVar(&f.options.Mirror.Primary, "apt-mirror", "", "URL of the distribution's packages")
 	flags.StringVar(&f.options.Mirror.Security, "apt-security-mirror", "", "URL of its security updates")
 	flags.StringVar(&f.networkConfig, "network-config", "", "a file to put into the seed as network-config")
