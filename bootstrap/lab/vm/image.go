@@ -63,18 +63,24 @@ func newRecipe() (recipe, error) {
 		Security: "http://deb.debian.org/debian-security",
 		AptConf:  conf,
 		Size:     "3G",
-		Packages: []string{
-			"linux-image-cloud-amd64", "systemd", "systemd-sysv", "systemd-timesyncd", "udev", "dbus",
-			"cloud-init", "openssh-server", "sudo", "iproute2", "iputils-ping", "nftables", "netbase", "procps", "less",
-			"qemu-guest-agent", // runs programs for whoever holds the machine, without its network
-			// What zkboot installs on Debian 12; jetty, servlet-api and an slf4j binding are
-			// what the packaged ZooKeeper lacks for its AdminServer and its log.
-			"openjdk-17-jre-headless", "libzookeeper-java", "libjetty9-java",
-			"libservlet-api-java", "libslf4j-java", "liblog4j1.2-java", "liblogback-java",
-			"haproxy",
-			"nginx-light", // the service of application hosts
-		},
+		Packages: Packages(),
 	}, err
+}
+
+// Packages are what an image has, without what they depend on: whoever makes a machine of it
+// need not ask apt for them.
+func Packages() []string {
+	return []string{
+		"linux-image-cloud-amd64", "systemd", "systemd-sysv", "systemd-timesyncd", "udev", "dbus",
+		"cloud-init", "openssh-server", "sudo", "iproute2", "iputils-ping", "nftables", "netbase", "procps", "less",
+		"qemu-guest-agent", // runs programs for whoever holds the machine, without its network
+		// What zkboot installs on Debian 12; jetty, servlet-api and an slf4j binding are
+		// what the packaged ZooKeeper lacks for its AdminServer and its log.
+		"openjdk-17-jre-headless", "libzookeeper-java", "libjetty9-java",
+		"libservlet-api-java", "libslf4j-java", "liblog4j1.2-java", "liblogback-java",
+		"haproxy",
+		"nginx-light", // the service of application hosts
+	}
 }
 
 // key names the image: 12 hex digits of the recipe's sha256.
