@@ -1,18 +1,25 @@
 // Package lab makes throw-away hosts for tests, demos and CI: real systemd, real sshd, real
-// apt, an address and a network namespace each, in seconds and without virtual machines.
+// apt, an address each, on a network of their own.
 //
-// A host is a systemd-nspawn container over one cached Debian tree. ZooKeeper's data and
-// log directories are bind mounts from the file system of /var/lib, so that an fsync there
-// costs what it costs on the machine. A supervisor per host holds every process and mount
-// of that host in namespaces of its own: killing it leaves nothing behind, however the
-// program that started it ended.
+// With [DriverNspawn] a host is a systemd-nspawn container over one cached Debian tree, and is
+// there in seconds. ZooKeeper's data and log directories are bind mounts from the file system
+// of /var/lib, so that an fsync there costs what it costs on the machine. A supervisor per host
+// holds every process and mount of that host in namespaces of its own: killing it leaves
+// nothing behind, however the program that started it ended. Kernel settings such as vm.* are
+// the machine's.
+//
+// With [DriverQEMU] a host is a virtual machine over one cached disk, run through libvirt: a
+// kernel, kernel settings and a first boot of its own. It takes seconds where KVM works and
+// most of a minute where the machine emulates it. The words are the same; [UnsupportedError]
+// names the few that a virtual machine has no answer to. A member has a data disk, and its
+// directory of transaction logs is mounted from it.
 //
 // [Up] and [Down] are idempotent and need root. Everything a lab owns has the lab's name in
 // it and is found again by that name, never by a remembered process id; two labs of
-// different names share only the cached tree, which is read-only.
+// different names share only the cached tree or disk, which is read-only.
 //
-// The package refuses to be a container runtime: kernel settings such as vm.* belong to the
-// machine, resource limits are not enforced, and nothing here is a security boundary. It
+// The package refuses to be a container runtime or a hypervisor's manager: resource limits are
+// not enforced, nothing here is a security boundary, and hosts are never moved or resized. It
 // knows nothing of ZooKeeper and of sidecars beyond where the data lies, a service on
 // application hosts (nginx, port 8080) and the spec it writes.
 package lab

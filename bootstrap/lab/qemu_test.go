@@ -96,7 +96,7 @@ func TestSeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	desired := []bootstrap.Desired{{Resources: []bootstrap.Resource{bootstrap.Package{Name: "haproxy"}}}}
+	desired := []bootstrap.Desired{{Resources: []bootstrap.Resource{bootstrap.Package{Name: "haproxy"}, bootstrap.Package{Name: "fio"}}}}
 	key := testHostKey(t)
 	for host, want := range map[string][]string{
 		"zk1":  {"user-data", "meta-data", "network-config"},
@@ -114,7 +114,7 @@ func TestSeed(t *testing.T) {
 			content[f.Name] = string(f.Content)
 		}
 		for file, parts := range map[string][]string{
-			"user-data":      {`hostname: "` + host + `"`, strings.TrimSpace(string(client)), key.Public, `- "haproxy"`, `name: "debian"`},
+			"user-data":      {`hostname: "` + host + `"`, strings.TrimSpace(string(client)), key.Public, `- "fio"`, "dpkg-query -s fio haproxy", `name: "debian"`},
 			"meta-data":      {"zkboot-main-" + host},
 			"network-config": {macAddress("main", host), "9.9.9.9", "1.1.1.1"},
 		} {
@@ -123,6 +123,9 @@ func TestSeed(t *testing.T) {
 					t.Errorf("%s: no %q in %s:\n%s", host, part, file, content[file])
 				}
 			}
+		}
+		if strings.Contains(content["user-data"], `- "haproxy"`) {
+			t.Errorf("%s: apt is asked for what the image has:\n%s", host, content["user-data"])
 		}
 		golden(t, host+".network-config", []byte(content["network-config"]))
 	}

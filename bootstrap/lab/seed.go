@@ -11,6 +11,7 @@ import (
 
 	"github.com/zkboot/zkboot/bootstrap"
 	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
+	"github.com/zkboot/zkboot/bootstrap/lab/vm"
 	"github.com/zkboot/zkboot/cloudinit"
 )
 
@@ -27,6 +28,7 @@ func seedFiles(rec *record, host string, desired []bootstrap.Desired, clientKey 
 		InstanceID:    domainName(rec.Name, host),
 		Login:         cloudinit.Login{User: login, Keys: []string{strings.TrimSpace(string(clientKey))}},
 		HostKeys:      []cloudinit.HostKey{key},
+		Installed:     vm.Packages(),
 		Desired:       desired,
 		NetworkConfig: network,
 	})
