@@ -24,7 +24,7 @@ func sleepHelper() {
 
 // upHelper is a program that calls Up, to be killed.
 func upHelper() {
-	if _, err := Up(context.Background(), Options{Name: os.Getenv("LAB_NAME"), Dir: os.Getenv("LAB_DIR"), ZooKeeper: 3}); err != nil {
+	if _, err := Up(context.Background(), Options{Name: os.Getenv("LAB_NAME"), Dir: os.Getenv("LAB_DIR"), ZooKeeper: 3, Driver: os.Getenv("LAB_DRIVER")}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -19,7 +19,7 @@ const agentSeconds = 30
 func withLibvirt(ctx context.Context, socket string, work func(*libvirt.Libvirt) error) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 	if err != nil {
-		return fmt.Errorf("libvirtd: %w", err)
+		return cut(ctx, fmt.Errorf("libvirtd does not answer: %w: run up again", err))
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()

@@ -114,6 +114,22 @@ func TestVirtualMachine(t *testing.T) {
 	must(h.Freeze(ctx)) // Down must get rid of a frozen machine too
 }
 
+// A machine that nobody waits for any more is found by its name, as is the libvirtd that runs it.
+func TestUpOfVirtualMachinesThatWasKilled(t *testing.T) {
+	name, dir := testLab(t, "qk")
+	ours := func(domain string) bool { return isDomainOf(domain, name) }
+	killWhen(t, "up", []string{"LAB_NAME=" + name, "LAB_DIR=" + dir, "LAB_DRIVER=" + DriverQEMU}, func() bool { return len(emulators(ours)) > 0 })
+	if len(emulators(ours)) == 0 {
+		t.Error("the machine died with the program that started it")
+	}
+	if err := Down(t.Context(), name, ""); err != nil {
+		t.Fatal(err)
+	}
+	if left := traces(t, name, dir); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
 // wantsDataDisk is what a role might want at first boot: the data disk and a file.
 func wantsDataDisk(spec []byte, host string) ([]bootstrap.Desired, error) {
 	s, report := bootstrap.Load("zkboot.yaml", spec)
