@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 if [ "$(id -u)" -ne 0 ]; then
 	exec ./scripts/as-root.sh "$0" "$@"
 fi
+./scripts/vm-deps.sh
 if [ $# -eq 0 ]; then
 	# shellcheck disable=SC2046 # a list of directories of ours, without blanks
 	set -- $(git ls-files --cached --others --exclude-standard '*_lab_test.go' | grep -Ev '^(provider|examples)/' | xargs -r -n1 dirname | sort -u)
