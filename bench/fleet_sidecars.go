@@ -65,7 +65,7 @@ func (t *workspace) walk(ctx context.Context, f *fleet, title string, args []str
 	f.conns.reset()
 	peak := watchMost(func() float64 { return peakOf(running(t.provider)...) })
 	most := watchMost(f.connected)
-	wall, err := t.run(ctx, "fleet", args...)
+	r, err := t.run(ctx, "fleet", args...)
 	memory, atOnce := peak(), most()
 	if err != nil {
 		return nil, err
@@ -76,7 +76,8 @@ func (t *workspace) walk(ctx context.Context, f *fleet, title string, args []str
 	_, all, _ := f.conns.read()
 	name := fmt.Sprintf("%s of %d zkboot_sidecar", title, sidecarHosts)
 	return []figure{
-		figure{Name: "memory of the provider, " + name, Measured: memory, Unit: "MB", Max: ceiling(250), Note: fmt.Sprintf("resident at its peak; Terraform took %.1f s", wall.Seconds())}.judged(),
+		figure{Name: "memory of the provider, " + name, Measured: memory, Unit: "MB", Max: ceiling(250),
+			Note: fmt.Sprintf("resident at its peak; Terraform took %.1f s, %.1f s of CPU with its providers", r.wall.Seconds(), r.cpu.Seconds())}.judged(),
 		figure{Name: "connections at once, " + name, Measured: atOnce, Max: ceiling(40), Note: fmt.Sprintf("%d in all", all)}.judged(),
 	}, nil
 }

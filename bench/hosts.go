@@ -145,7 +145,8 @@ func (s *standing) spec() (*bootstrap.Spec, error) {
 // ran is what one run of a program took.
 type ran struct {
 	wall   time.Duration
-	peak   float64 // resident memory at its peak, MB
+	cpu    time.Duration // of the program and those that it started
+	peak   float64       // resident memory at its peak, MB
 	stdout string
 }
 
@@ -162,11 +163,16 @@ func (b *bench) zkboot(ctx context.Context, args ...string) (ran, error) {
 	}
 	peak := watchMost(func() float64 { return peakOf(cmd.Process.Pid) })
 	err := cmd.Wait()
-	r := ran{wall: time.Since(start), peak: peak(), stdout: stdout.String()}
+	r := ran{wall: time.Since(start), cpu: cpuOf(cmd), peak: peak(), stdout: stdout.String()}
 	if err != nil {
 		return r, fmt.Errorf("zkboot %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
 	}
 	return r, nil
+}
+
+// cpuOf is what a program that has ended took: on a busy machine it says more than a time.
+func cpuOf(cmd *exec.Cmd) time.Duration {
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 }
 
 // quorate fails unless the ensemble of s serves.

@@ -81,8 +81,9 @@ func (t *workspace) configure(ctx context.Context, sources map[string]fs.FS) err
 	return nil
 }
 
-// run runs Terraform in the configuration of that name, and returns how long it took.
-func (t *workspace) run(ctx context.Context, name string, args ...string) (time.Duration, error) {
+// run runs Terraform in the configuration of that name, and returns what it took; its
+// memory is not measured.
+func (t *workspace) run(ctx context.Context, name string, args ...string) (ran, error) {
 	cmd := exec.CommandContext(ctx, t.program, append(args, "-no-color")...)
 	cmd.Dir, cmd.Env = filepath.Join(t.root, name), t.env
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -90,9 +91,9 @@ func (t *workspace) run(ctx context.Context, name string, args ...string) (time.
 	start := time.Now()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return 0, fmt.Errorf("terraform %s in %s: %w\n%s", strings.Join(args, " "), name, err, tailOf(out, 4000))
+		return ran{}, fmt.Errorf("terraform %s in %s: %w\n%s", strings.Join(args, " "), name, err, tailOf(out, 4000))
 	}
-	return time.Since(start), nil
+	return ran{wall: time.Since(start), cpu: cpuOf(cmd), stdout: string(out)}, nil
 }
 
 // tailOf is the end of an output, which is where errors are.
