@@ -38,16 +38,30 @@ func TestTerraformOfTheWrongVersion(t *testing.T) {
 			t.Errorf("%v, and it says %q, want that this binary is a plugin", err, out)
 		}
 	})
-	t.Run("not the one that the configuration asks for", func(t *testing.T) {
-		w.replace(t, "provider.tf", map[string]string{`">= 1.5"`: `">= 99.0"`})
-		out, code := w.run(t, "init")
-		p := theProgram(t)
-		for _, want := range []string{"provider.tf line 2", `>= 99.0`, p.number()} {
-			if code != 1 || !strings.Contains(unwrapped(out), want) {
-				t.Errorf("%s: exit code %d, want 1 and %q\n%s", p, code, want, out)
-			}
+	t.Run("not the one that the configuration asks for", func(t *testing.T) { asksForAnother(t, w) })
+}
+
+// asksForAnother wants a version that nobody has. OpenTofu 1.12 reads required_version in
+// files of its own alone, and takes a .tf that asks for another Terraform.
+// https://github.com/opentofu/opentofu/blob/v1.12.6/internal/configs/language.go
+func asksForAnother(t *testing.T, w workspace) {
+	t.Helper()
+	p := theProgram(t)
+	w.replace(t, "provider.tf", map[string]string{`">= 1.5"`: `">= 99.0"`})
+	file := "provider.tf line 2"
+	if p.is("OpenTofu", 1, 12) {
+		w.want(t, 0, nil, "init")
+		file = "asks.tofu line 2"
+		if err := os.WriteFile(filepath.Join(w.dir, "asks.tofu"), []byte("terraform {\n  required_version = \">= 99.0\"\n}\n"), 0o600); err != nil {
+			t.Fatal(err)
 		}
-	})
+	}
+	out, code := w.run(t, "init")
+	for _, want := range []string{file, `>= 99.0`, p.number()} {
+		if code != 1 || !strings.Contains(unwrapped(out), want) {
+			t.Errorf("%s: exit code %d, want 1 and %q\n%s", p, code, want, out)
+		}
+	}
 }
 
 // speaksSix starts the provider as a Terraform that speaks these protocols would. It answers

@@ -10,6 +10,8 @@ failed=
 under() {
 	what=$("$1" version | sed -n 1p)
 	printf '\n== under %s (%s)\n' "$what" "$1"
+	# What it lacks is told, and that it says so is a test.
+	TF_ACC_TERRAFORM_PATH=$1 go test -tags lab -count=1 -v -run '^TestWhatNotEveryTerraformHas$' ./provider | sed -n 's/^.*_test.go:[0-9]*: \(.* has .*: [tf].*\)$/\1/p'
 	start=$(date +%s)
 	is=passed
 	TF_ACC_TERRAFORM_PATH=$1 ./scripts/acceptance.sh || is=FAILED failed=yes

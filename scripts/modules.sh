@@ -9,7 +9,7 @@ if [ ! -f dist/terraformrc ] || [ ! -d dist/mirror/registry.terraform.io/terrafo
 	echo "modules.sh: dist/mirror has not all providers; run: make mirror-all" >&2
 	exit 1
 fi
-terraform=$(./scripts/terraform.sh)
+terraform=${TF_ACC_TERRAFORM_PATH:-$(./scripts/terraform.sh)}
 TF_CLI_CONFIG_FILE=$PWD/dist/terraformrc TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
 export TF_CLI_CONFIG_FILE TF_IN_AUTOMATION CHECKPOINT_DISABLE
 "$terraform" fmt -check -diff -recursive modules examples || {
