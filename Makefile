@@ -8,7 +8,7 @@ TF_OS_ARCH = $(shell $(GO) env GOOS)_$(shell $(GO) env GOARCH)
 MIRROR    := dist/mirror
 PLUGIN    := $(MIRROR)/registry.terraform.io/zkboot/zkboot/$(VERSION)/$(TF_OS_ARCH)/terraform-provider-zkboot_v$(VERSION)
 
-.PHONY: help build agents mirror mirror-all demo demo-down demo-vm test unit conventions generated lab-test modules-test acceptance lint generate bench fuzz deps vm-deps clean
+.PHONY: help build agents mirror mirror-all demo demo-down demo-vm test unit conventions generated lab-test modules-test acceptance matrix lint generate bench fuzz deps vm-deps clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ modules-test: mirror-all ## terraform fmt, init, validate and test of every modu
 
 acceptance: deps mirror ## the provider under real Terraform on real hosts (root, apt)
 	./scripts/acceptance.sh
+
+matrix: deps mirror ## acceptance under OpenTofu 1.12 and Terraform 1.14, both built from source once, and the Terraform on PATH (root, apt; long)
+	./scripts/matrix.sh
 
 lint: ## gofmt, go vet and staticcheck
 	./scripts/lint.sh
