@@ -32,9 +32,12 @@ func (d *domain) running() bool {
 	return len(emulators(func(domain string) bool { return domain == d.libvirtName() })) > 0
 }
 
-// startLimit: 40 s alone under emulation, and minutes on a machine that has other work: 6 were seen
-// with five emulators on two processors.
-func (d *domain) startLimit() time.Duration { return 15 * time.Minute }
+// pace: a start takes 40 s alone under emulation, and minutes on a machine that has other work. A
+// host that is asked again before it has answered never gets to answer: sshd starts a process for
+// each time, which takes seconds there. With 25 ms and 1 s, a boot on a busy machine did not end.
+func (d *domain) pace() pace {
+	return pace{start: 15 * time.Minute, greeting: time.Minute, look: time.Second}
+}
 
 func (d *domain) console() string {
 	return filepath.Join(d.hostDir(d.rec.Name, d.name), "console.log")
@@ -89,7 +92,7 @@ func (d *domain) start(ctx context.Context) error {
 }
 
 // agentLimit bounds the wait for a guest agent that is not there yet: it starts while sshd does.
-const agentLimit = 2 * time.Minute
+const agentLimit = 5 * time.Minute
 
 // ask sends a command to the guest agent, which may still be about to start.
 func (d *domain) ask(ctx context.Context, command string) (string, error) {
@@ -97,7 +100,7 @@ func (d *domain) ask(ctx context.Context, command string) (string, error) {
 	defer cancel()
 	var answer string
 	var last error
-	err := machine.Wait(ctx, "the guest agent of "+d.name, func() (bool, error) {
+	err := machine.WaitEvery(ctx, time.Second, "the guest agent of "+d.name, func() (bool, error) {
 		err := d.askOnce(ctx, command, &answer)
 		if agentAbsent(err) {
 			last = err
@@ -141,7 +144,7 @@ func (d *domain) reboot(ctx context.Context) error {
 	if _, err := d.exec(ctx, []string{"systemctl", "--no-block", "reboot"}); err != nil {
 		return err
 	}
-	if err := machine.Wait(ctx, "host "+d.name+" to boot again", func() (bool, error) {
+	if err := machine.WaitEvery(ctx, time.Second, "host "+d.name+" to boot again", func() (bool, error) {
 		now, err := d.bootID(ctx)
 		if err != nil && d.running() { // between two boots there is nobody to ask
 			return false, ctx.Err()

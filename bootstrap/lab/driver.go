@@ -68,8 +68,7 @@ type guest interface {
 	running() bool
 	// start returns once the host runs, before it answers.
 	start(ctx context.Context) error
-	// startLimit bounds the time from start until the host answers.
-	startLimit() time.Duration
+	pace() pace
 	// console is the file with what the host wrote while booting.
 	console() string
 	exec(ctx context.Context, argv []string) ([]byte, error)
@@ -83,6 +82,13 @@ type guest interface {
 	heal(ctx context.Context) error
 	// dialer connects from inside the host until done is called.
 	dialer(ctx context.Context) (dial dialFunc, done func(), err error)
+}
+
+// pace is how fast a kind of host is.
+type pace struct {
+	start    time.Duration // bounds the time from start until the host answers
+	greeting time.Duration // bounds what sshd takes to greet
+	look     time.Duration // how often it is asked whether it answers
 }
 
 // dialFunc is a DialContext.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
 )
@@ -77,6 +78,9 @@ func (a ask) call(ctx context.Context, name string, arguments, result any) error
 	return nil
 }
 
+// agentLook is how often a program is asked for: each time is work for an emulated processor.
+const agentLook = 100 * time.Millisecond
+
 // exec runs argv to its end and returns its stdout. When ctx ends first the program goes on.
 func (a ask) exec(ctx context.Context, argv []string) ([]byte, error) {
 	if len(argv) == 0 {
@@ -87,7 +91,7 @@ func (a ask) exec(ctx context.Context, argv []string) ([]byte, error) {
 		return nil, err
 	}
 	var r guestResult
-	if err := machine.Wait(ctx, argv[0]+" to end", func() (bool, error) {
+	if err := machine.WaitEvery(ctx, agentLook, argv[0]+" to end", func() (bool, error) {
 		r = guestResult{}
 		err := a.call(ctx, "guest-exec-status", started, &r)
 		return r.Exited, err

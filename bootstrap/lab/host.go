@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
 )
@@ -76,7 +75,7 @@ func (h *Host) Leader() (int, error) {
 
 // Start starts the host when it is off and waits until its sshd answers.
 func (h *Host) Start(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, h.guest.startLimit())
+	ctx, cancel := context.WithTimeout(ctx, h.guest.pace().start)
 	defer cancel()
 	if !h.guest.running() {
 		if err := h.guest.start(ctx); err != nil {
@@ -89,7 +88,7 @@ func (h *Host) Start(ctx context.Context) error {
 // waitSSH polls port 22 until it greets; a host that ends meanwhile is an error at once, with
 // what it said.
 func (h *Host) waitSSH(ctx context.Context) error {
-	err := machine.Wait(ctx, "an SSH greeting from "+h.Address.String(), func() (bool, error) {
+	err := machine.WaitEvery(ctx, h.guest.pace().look, "an SSH greeting from "+h.Address.String(), func() (bool, error) {
 		if h.greets(ctx) {
 			return true, nil
 		}
@@ -107,7 +106,7 @@ func (h *Host) waitSSH(ctx context.Context) error {
 // greets asks for the greeting and not just for a connection: the kernel accepts on behalf
 // of a process that is frozen or not ready.
 func (h *Host) greets(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, h.guest.pace().greeting)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", netip.AddrPortFrom(h.Address, 22).String())
 	if err != nil {
@@ -155,7 +154,7 @@ func (h *Host) Root() (*os.Root, error) {
 
 // Reboot reboots the host in order and waits until its sshd answers again.
 func (h *Host) Reboot(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, h.guest.startLimit())
+	ctx, cancel := context.WithTimeout(ctx, h.guest.pace().start)
 	defer cancel()
 	if err := h.guest.reboot(ctx); err != nil {
 		return h.errorf("reboot: %w", err)

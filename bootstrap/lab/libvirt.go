@@ -11,8 +11,9 @@ import (
 )
 
 // agentSeconds bounds what libvirtd waits for one answer of a guest agent. Under emulation a
-// busy machine takes seconds to start a process.
-const agentSeconds = 30
+// busy machine takes seconds to start a process. After one that was too short libvirt has to wait
+// for the late answer before it asks again.
+const agentSeconds = 120
 
 // withLibvirt connects to the libvirtd behind a socket for the time of work. The client's calls
 // know no context: when ctx ends the connection is closed, and with it the call in progress.

@@ -79,8 +79,10 @@ type container struct {
 
 func (c *container) running() bool { return len(machine.Supervisors(c.script)) > 0 }
 
-// startLimit: about 1.5 s alone on an idle machine, more when many start.
-func (c *container) startLimit() time.Duration { return 90 * time.Second }
+// pace: a start takes about 1.5 s alone on an idle machine, more when many start.
+func (c *container) pace() pace {
+	return pace{start: 90 * time.Second, greeting: time.Second, look: machine.Poll}
+}
 
 func (c *container) console() string { return filepath.Join(c.dir, "console.log") }
 

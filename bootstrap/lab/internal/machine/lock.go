@@ -17,7 +17,12 @@ const Poll = 25 * time.Millisecond
 // Wait calls done every [Poll] until it is true, fails, or ctx ends; then the error names
 // what was waited for.
 func Wait(ctx context.Context, what string, done func() (bool, error)) error {
-	tick := time.NewTicker(Poll)
+	return WaitEvery(ctx, Poll, what, done)
+}
+
+// WaitEvery is [Wait] for what costs something to look at.
+func WaitEvery(ctx context.Context, every time.Duration, what string, done func() (bool, error)) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		if ok, err := done(); ok || err != nil {
