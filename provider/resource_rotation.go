@@ -66,9 +66,9 @@ func (r *rotation) Schema(_ context.Context, _ resource.SchemaRequest, resp *res
 		MarkdownDescription: "Replaces the SSH host key that user-data brought to a host by one that is made there, so that what lies in user-data and in the state of `zkboot_host_key` " +
 			"cannot stand in for the host any more. The private half of the new key never leaves the host; its public half is `public_key`, to be pinned as `host_key` from then on.\n\n" +
 			"The one connection that the old key is good for is that of the create, which accepts no other. A destroy leaves the key on the host as it is.\n\n" +
-			"**A host that is reinstalled from the same user-data shows the old key again.** The resource is then taken out of the state, with a warning, and the next apply replaces the key " +
-			"again. Nobody logs in at such a host before that. But whoever has got hold of the old key and can answer at the host's address brings this about as well: where a plan creates this resource anew and nobody " +
-			"has reinstalled the host, do not apply it.",
+			"**A host that is reinstalled from the same user-data shows the old key again**, and so would somebody who has got hold of that key and answers in its place. " +
+			"zkboot logs in at neither: a plan warns, and what refers to `public_key` fails to connect. Where you know that it was reinstalled, `terraform apply -replace=zkboot_host_key_rotation.NAME` " +
+			"replaces the key again; `keepers` say the same for a machine that Terraform makes anew.",
 		Attributes: map[string]schema.Attribute{
 			"address": host["address"], "ssh": host["ssh"],
 			"host_key": schema.StringAttribute{Required: true,
@@ -232,8 +232,8 @@ func (r *rotation) Read(ctx context.Context, req resource.ReadRequest, resp *res
 	switch at := m.Address.ValueString(); {
 	case other && shown == bootstrap.PublicKey(m.HostKey.ValueString()):
 		resp.Diagnostics.AddWarning(at+": the key from user-data is back", fmt.Sprintf("want %s, found %s, which lay in user-data: the host was reinstalled from that, "+
-			"or somebody who has it answers in its place.\n\nNext: if it was reinstalled, apply, which replaces the key again; if not, do not.", keyText(m.PublicKey.ValueString()), keyText(shown)))
-		resp.State.RemoveResource(ctx)
+			"or somebody who has it answers in its place. Nothing logs in there.\n\nNext: if you know that it was reinstalled, terraform apply -replace=ADDRESS_OF_THE_RESOURCE, "+
+			"which replaces the key again; if not, find out who answers.", keyText(m.PublicKey.ValueString()), keyText(shown)))
 	case other:
 		resp.Diagnostics.AddAttributeWarning(path.Root("public_key"), at+": another host key", fmt.Sprintf("want %s, found %s.\n\n"+
 			"Next: see who has changed it. %s", keyText(m.PublicKey.ValueString()), keyText(shown), importHint(shown)))
