@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/zkboot/zkboot/bootstrap/lab"
 )
@@ -28,7 +27,6 @@ type badSite struct {
 	*lab.Lab
 	hostKey string // of zk3; empty: what known_hosts says
 	tick    int    // milliseconds
-	ignore  bool   // hosts that cannot be reached, when destroying
 }
 
 // configure writes the configuration into a workspace.
@@ -63,9 +61,8 @@ resource "zkboot_ensemble" "lab" {
   accept_known_issues = ["ZOOKEEPER-4785"]
   heap                = "256MiB"
   config              = { tickTime = "%d" }
-  on_destroy          = { ignore_unreachable = %t }
 }
-`, Address, filepath.Join(s.Dir, "id_ed25519"), filepath.Join(s.Dir, "known_hosts"), s.Name, hosts.String(), members.String(), s.tick, s.ignore)
+`, Address, filepath.Join(s.Dir, "id_ed25519"), filepath.Join(s.Dir, "known_hosts"), s.Name, hosts.String(), members.String(), s.tick)
 	if err := os.WriteFile(filepath.Join(w.dir, "main.tf"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +113,6 @@ func TestBadDaysOnALab(t *testing.T) {
 	}{
 		{"a host shows another key", wrongHostKey}, {"the provider is killed while it creates", killedCreate},
 		{"the provider is killed while it updates", killedUpdate}, {"the state file is lost", lostState},
-		{"two applies at once", twoApplies}, {"dead hosts", deadHosts},
 	} {
 		if !t.Run(day.name, func(t *testing.T) { day.run(t, &s, &w) }) {
 			return // each starts from where the one before has ended
@@ -259,62 +255,6 @@ func lostState(t *testing.T, s *badSite, w *workspace) {
 	w.want(t, 0, []string{"1 changed"}, "apply", "-auto-approve")
 	w.want(t, 0, []string{"No changes."}, "plan", "-detailed-exitcode")
 	s.kept(t, false)
-}
-
-// twoApplies lets two people, who share no state lock, want two things at the same time. One
-// waits for the other's hosts, and the last word is one word on all hosts.
-func twoApplies(t *testing.T, s *badSite, w *workspace) {
-	other := workspace{dir: t.TempDir(), terraform: w.terraform, config: w.config}
-	if err := os.CopyFS(other.dir, os.DirFS(w.dir)); err != nil {
-		t.Fatal(err)
-	}
-	ticks := map[*workspace]int{w: 3000, &other: 3500}
-	var both errgroup.Group
-	for _, one := range []*workspace{w, &other} {
-		s.tick = ticks[one]
-		s.configure(t, one)
-		both.Go(func() error {
-			if out, code := one.run(t, "apply", "-auto-approve"); code != 0 {
-				return fmt.Errorf("tickTime=%d: exit code %d\n%s", ticks[one], code, out)
-			}
-			return nil
-		})
-	}
-	if err := both.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	s.tick = ticks[w]
-	if s.ticks(t, s.Hosts[0], ticks[&other]) {
-		s.tick = ticks[&other]
-		*w, other = other, *w
-	}
-	s.everywhere(t, s.tick)
-	w.want(t, 0, []string{"No changes."}, "plan", "-detailed-exitcode")
-	other.want(t, 2, []string{"1 to change"}, "plan", "-detailed-exitcode") // who was overruled is told
-	s.kept(t, false)
-}
-
-// deadHosts loses one for good, and then goes.
-func deadHosts(t *testing.T, s *badSite, w *workspace) {
-	if err := s.Hosts[2].PowerCut(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	w.want(t, 0, []string{"No changes.", "Warning: zk3: "}, "plan", "-detailed-exitcode")
-	w.want(t, 1, []string{"Error: zk3: ", "ignore_unreachable"}, "destroy", "-auto-approve")
-	unit := unitOf(s.Lab)
-	zk1 := hostOf(t, s.Lab, "zk1")
-	if got := zk1.sh(t, "systemctl is-active "+unit+" || true"); got != "active" {
-		t.Errorf("a destroy that was refused has left %s %s on zk1", unit, got)
-	}
-	s.kept(t, false)
-	s.ignore = true
-	s.configure(t, w)
-	w.want(t, 0, []string{"1 changed", "Warning: zk3: "}, "apply", "-auto-approve")
-	w.want(t, 0, []string{"1 destroyed", "Warning: zk3: "}, "destroy", "-auto-approve")
-	if got := zk1.sh(t, "systemctl is-active "+unit+" || true"); got != "inactive" {
-		t.Errorf("after the destroy %s is %s on zk1", unit, got)
-	}
-	zk1.sh(t, "test -d /var/lib/zookeeper/"+s.Name+"/version-2") // nobody asked to wipe it
 }
 
 // kept expects the znode that was written first to be there still.
