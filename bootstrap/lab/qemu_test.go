@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zkboot/zkboot/bootstrap"
 	"github.com/zkboot/zkboot/bootstrap/lab/vm"
@@ -133,6 +134,18 @@ func TestSeed(t *testing.T) {
 	bad := []bootstrap.Desired{{Resources: []bootstrap.Resource{bootstrap.Secret{Path: "/etc/s"}}}}
 	if _, err := seedFiles(mainRecord(), "zk1", bad, client, key, ""); err == nil || !strings.Contains(err.Error(), "/etc/s") {
 		t.Errorf("a secret in user-data: %v, want an error that names it", err)
+	}
+}
+
+// An emulated sshd takes seconds to greet. Asked again before it could, it has one process more to
+// start: a machine on a busy host was kept from ever answering.
+func TestPaceOfVirtualMachines(t *testing.T) {
+	s := testStore(t)
+	if p := (qemu{s}).guest(mainRecord(), "zk1").pace(); p.greeting < 30*time.Second || p.look < time.Second || p.start < 10*p.greeting {
+		t.Errorf("virtual machines: %+v", p)
+	}
+	if p := (nspawn{s}).guest(mainRecord(), "zk1").pace(); p.greeting > time.Second || p.look > 100*time.Millisecond {
+		t.Errorf("containers, which are there in a second: %+v", p)
 	}
 }
 

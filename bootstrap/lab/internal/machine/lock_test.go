@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -65,4 +66,14 @@ func TestLockOfADeletedDirectoryIsTakenOnTheNewOne(t *testing.T) {
 	if _, err := LockDir(ctx, dir, false); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the new directory is not locked: %v", err)
 	}
+}
+
+func TestWaitEveryLooksNoMoreOftenThanAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, looks := time.Now(), 0
+		err := WaitEvery(t.Context(), time.Second, "the third look", func() (bool, error) { looks++; return looks == 3, nil })
+		if took := time.Since(start); err != nil || took != 2*time.Second {
+			t.Errorf("%d looks in %s, %v; want 3 in 2s", looks, took, err)
+		}
+	})
 }
