@@ -61,7 +61,7 @@ func TestVirtualMachine(t *testing.T) {
 		defer client.Close()
 		session, err := client.NewSession()
 		must(err)
-		if out, err := session.CombinedOutput("sudo -n id -u"); err != nil || string(out) != "0\n" {
+		if out, err := session.Output("sudo -n id -u"); err != nil || string(out) != "0\n" {
 			t.Errorf("sudo -n id -u: %q, %v", out, err)
 		}
 	})
