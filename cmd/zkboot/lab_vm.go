@@ -114,6 +114,9 @@ type vmVars struct {
 	Heap        string `json:"heap"`
 	Hardware    string `json:"hardware_profile"`
 	Patience    string `json:"patience"`
+	// Config is zoo.cfg, where machines are emulated: a JVM that takes a minute to start is
+	// later than the ticks that a leader grants a member for a processor of its own.
+	Config map[string]string `json:"config,omitempty"`
 }
 
 type vmBoot struct {
@@ -138,6 +141,9 @@ func newVMVars(dir string, img vm.Image, h vm.Hypervisor) (vmVars, error) {
 		Pool:      vmPool{Name: name, Path: filepath.Join(dir, "pool")},
 		MemoryMiB: 1024, VCPUs: 1, RootGiB: 4, DataGiB: 2, Heap: "256MiB",
 		Hardware: "lab", Patience: "15m",
+	}
+	if h.DomainType == "qemu" {
+		v.Config = map[string]string{"initLimit": "120", "syncLimit": "20"}
 	}
 	was, err := readVMVars(filepath.Join(dir, vmFile))
 	if err != nil {

@@ -20,7 +20,7 @@ func TestVMVarsAreVariablesOfTheExample(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^variable "([^"]+)" \{$`).FindAllStringSubmatch(string(source), -1) {
 		known[m[1]] = true
 	}
-	data, err := json.Marshal(vmVars{})
+	data, err := json.Marshal(vmVars{Config: map[string]string{"initLimit": "120"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,6 +67,7 @@ module "zookeeper" {
   hosts            = { for name, id in local.members : name => merge(module.machines.hosts[name], { id = id }) }
   hardware_profile = var.hardware_profile
   heap             = var.heap
+  config           = var.config
 
   # Debian 12 ships ZooKeeper 3.8.0, which zkboot refuses for a known issue unless that is named.
   zookeeper_source    = var.zookeeper_source

@@ -85,6 +85,12 @@ variable "heap" {
   default     = "1GiB"
 }
 
+variable "config" {
+  description = "Settings of zoo.cfg by their own names, as module ensemble takes them. Emulated machines want a longer `initLimit`."
+  type        = map(string)
+  default     = {}
+}
+
 variable "hardware_profile" {
   description = "What the hardware gate asks of every machine."
   type        = string
