@@ -8,7 +8,7 @@ TF_OS_ARCH = $(shell $(GO) env GOOS)_$(shell $(GO) env GOARCH)
 MIRROR    := dist/mirror
 PLUGIN    := $(MIRROR)/registry.terraform.io/zkboot/zkboot/$(VERSION)/$(TF_OS_ARCH)/terraform-provider-zkboot_v$(VERSION)
 
-.PHONY: help build agents mirror mirror-all demo demo-down demo-vm test unit conventions generated lab-test modules-test acceptance matrix lint generate bench fuzz deps vm-deps clean
+.PHONY: help build agents mirror mirror-all demo demo-down demo-vm vm-test test unit conventions generated lab-test modules-test acceptance matrix lint generate bench fuzz deps vm-deps clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,10 @@ demo-down: ## take the demo away again
 demo-vm: deps vm-deps mirror-all ## four virtual machines made by examples/kvm-libvirt, and taken away again (root, apt; minutes without KVM)
 	./scripts/demo-vm.sh
 
-test: ## everything: unit, conventions, generated files, real hosts, virtual machines, Terraform (root, apt; about 45 minutes)
+vm-test: deps build vm-deps ## the tests that boot virtual machines (root, apt; long without KVM); no part of test yet
+	$(GO) test -tags "lab vm" -count=1 -timeout 60m -v -run 'TestVirtualMachine|TestUpOfVirtualMachines' ./bootstrap/lab
+
+test: ## everything but virtual machines: unit, conventions, generated files, real hosts, Terraform (root, apt; about 45 minutes)
 	@./scripts/test.sh
 
 unit: ## unit tests with the race detector; no root, no network

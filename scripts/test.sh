@@ -11,6 +11,5 @@ cd "$(dirname "$0")/.."
 ./scripts/suite.sh unit 12 go test -race -timeout 10m ./...
 ./scripts/suite.sh modules 10 make --no-print-directory modules-test
 ./scripts/suite.sh lab 35 ./scripts/lab-test.sh
-./scripts/suite.sh vm 25 make --no-print-directory demo-vm
 ./scripts/suite.sh acceptance 18 ./scripts/acceptance.sh
 echo "every suite passed"
