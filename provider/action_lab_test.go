@@ -47,20 +47,15 @@ func newActionWorkspace(t *testing.T, example string) workspace {
 	return w
 }
 
-// The examples of the documentation, beside the ensemble that they refer to.
+// The examples of the documentation, each by itself.
 func TestExamplesOfActionsAreValid(t *testing.T) {
-	w := newActionWorkspace(t, "resources/zkboot_ensemble")
 	for _, action := range []string{"zkboot_rolling_restart", "zkboot_verify"} {
-		b, err := os.ReadFile(filepath.Join("..", "examples", "actions", action, "action.tf"))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(w.dir, action+".tf"), b, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		t.Run(action, func(t *testing.T) {
+			w := newActionWorkspace(t, filepath.Join("actions", action))
+			w.want(t, 0, nil, "init")
+			w.want(t, 0, []string{"The configuration is valid"}, "validate")
+		})
 	}
-	w.want(t, 0, nil, "init")
-	w.want(t, 0, []string{"The configuration is valid"}, "validate")
 }
 
 // Actions under a real Terraform, on real hosts.

@@ -2,7 +2,7 @@
 # modules.sh: what a user of modules/ and examples/ does, with the real Terraform and the providers of
 # dist/mirror, offline: fmt -check for all, init and validate for each folder, `terraform test` for each
 # that has tests. Providers are mocked there, and their schemas and validation are real. It needs
-# `make mirror-all`, and Terraform 1.8 or OpenTofu 1.8.
+# `make mirror-all`, and Terraform 1.8 or OpenTofu 1.8. Actions are for the 1.14 of tools/.
 set -eu
 cd "$(dirname "$0")/.."
 if [ ! -f dist/terraformrc ] || [ ! -d dist/mirror/registry.terraform.io/terraform-provider-openstack ]; then
@@ -10,6 +10,7 @@ if [ ! -f dist/terraformrc ] || [ ! -d dist/mirror/registry.terraform.io/terrafo
 	exit 1
 fi
 terraform=${TF_ACC_TERRAFORM_PATH:-$(./scripts/terraform.sh)}
+terraform_114=${ZKBOOT_TERRAFORM_114:-$(./scripts/terraform.sh terraform/1.14)}
 TF_CLI_CONFIG_FILE=$PWD/dist/terraformrc TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
 export TF_CLI_CONFIG_FILE TF_IN_AUTOMATION CHECKPOINT_DISABLE
 "$terraform" fmt -check -diff -recursive modules examples || {
@@ -44,14 +45,18 @@ for dir in $folders; do
 	start=$(date +%s%N)
 	at=-chdir=$work/$dir
 	said=valid
-	run init "$terraform" "$at" init -backend=false -input=false -no-color || continue
-	run validate "$terraform" "$at" validate -no-color || continue
+	with=$terraform
+	case $dir in
+	examples/actions/*) with=$terraform_114 ;;
+	esac
+	run init "$with" "$at" init -backend=false -input=false -no-color || continue
+	run validate "$with" "$at" validate -no-color || continue
 	case $dir in
 	modules/*) tested=yes ;; # a module without tests is one that nobody has tried
 	*) tested=$(find "$work/$dir" -name '*.tftest.hcl') ;;
 	esac
 	if [ -n "$tested" ]; then
-		run test "$terraform" "$at" test -no-color || continue
+		run test "$with" "$at" test -no-color || continue
 		said=$(sed -n 's/^Success! \([1-9][0-9]*\) passed, 0 failed\.$/\1 tests passed/p' "$work/log")
 		if [ -z "$said" ]; then
 			cat "$work/log"
