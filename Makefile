@@ -41,7 +41,7 @@ demo-vm: deps vm-deps mirror-all ## four virtual machines made by examples/kvm-l
 vm-test: deps build vm-deps ## the tests that boot virtual machines (root, apt; long without KVM); no part of test yet
 	$(GO) test -tags "lab vm" -count=1 -timeout 60m -v -run 'TestVirtualMachine|TestUpOfVirtualMachines' ./bootstrap/lab
 
-test: ## everything but virtual machines: unit, conventions, generated files, real hosts, Terraform (root, apt; about 45 minutes)
+test: ## everything but virtual machines: unit, conventions, generated files, real hosts, Terraform (root, apt; about 35 minutes)
 	@./scripts/test.sh
 
 unit: ## unit tests with the race detector; no root, no network

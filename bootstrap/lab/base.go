@@ -2,10 +2,7 @@ package lab
 
 import (
 	"context"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,12 +55,8 @@ func newRecipe() (recipe, error) {
 	}, err
 }
 
-// key names the tree: 12 hex digits of the recipe's sha256.
-func (r recipe) key() (string, error) {
-	data, err := json.Marshal(r)
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:6]), err
-}
+// key names the tree.
+func (r recipe) key() (string, error) { return machine.Key(r) }
 
 // ensureBase returns the path of the tree with that key, built when absent. Builders wait
 // for each other; a tree appears by rename, whole or not at all.

@@ -2,10 +2,7 @@ package vm
 
 import (
 	"context"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -83,12 +80,8 @@ func Packages() []string {
 	}
 }
 
-// key names the image: 12 hex digits of the recipe's sha256.
-func (r recipe) key() (string, error) {
-	data, err := json.Marshal(r)
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:6]), err
-}
+// key names the image.
+func (r recipe) key() (string, error) { return machine.Key(r) }
 
 // EnsureImage returns the cached image of this program's recipe. When it is missing it is made
 // with debootstrap, which takes root and two to four minutes; builders wait for each other,

@@ -2,9 +2,19 @@ package machine
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"os"
 	"path/filepath"
 )
+
+// Key names what is made by a recipe, a value of data alone: 12 hex digits of the sha256 of its JSON.
+func Key(recipe any) (string, error) {
+	data, err := json.Marshal(recipe)
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:6]), err
+}
 
 // Cache is a directory of things that take long to make. Each is named after the recipe it is
 // made by, so that a changed recipe makes a new one and leaves what is in use alone.
