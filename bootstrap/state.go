@@ -109,6 +109,10 @@ type Entry struct {
 	// Fill is kept from the File that was applied, so that Look can put the markers back
 	// without knowing what is wanted.
 	Fill []Fill `json:"fill,omitempty"`
+	// Compare and Keep are kept from the File that was applied, so that a delete bears what the
+	// program that the file is for has written into it.
+	Compare Compare  `json:"compare,omitempty"`
+	Keep    []string `json:"keep,omitempty"`
 	// Data and Contents are kept from the Dir that was applied, see Dir.
 	Data     bool `json:"data,omitempty"`
 	Contents bool `json:"contents,omitempty"`

@@ -272,6 +272,7 @@ func (c *change) begin(m bootstrap.Manifest, s bootstrap.Step) bootstrap.Manifes
 	switch want := s.Want.Resource.(type) {
 	case bootstrap.File: // the old or the new one may be there after a crash
 		e.Fill = union(e.Fill, want.Fill)
+		e.Compare, e.Keep = want.Compare, want.Keep
 	case bootstrap.Dir:
 		e.Data, e.Contents = e.Data || want.Data, e.Contents || want.Contents
 	}
@@ -287,7 +288,7 @@ func (c *change) finish(m bootstrap.Manifest, s bootstrap.Step) bootstrap.Manife
 	e.Hash = bootstrap.Hash(s.Want.Resource)
 	switch want := s.Want.Resource.(type) {
 	case bootstrap.File:
-		e.Fill = want.Fill
+		e.Fill, e.Compare, e.Keep = want.Fill, want.Compare, want.Keep
 	case bootstrap.Dir:
 		e.Data, e.Contents = want.Data, want.Contents
 	}

@@ -30,6 +30,8 @@ func (m *machine) lookFiles(_ context.Context, g glance, s *sighting) {
 	}
 }
 
+// seeFile takes Compare and Keep from the manifest: they are the premise of a delete, which
+// knows the seen file alone.
 func (m *machine) seeFile(name string, owned bootstrap.Entry) (bootstrap.Resource, error) {
 	f, info, err := m.open(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -40,7 +42,7 @@ func (m *machine) seeFile(name string, owned bootstrap.Entry) (bootstrap.Resourc
 	}
 	defer f.Close()
 	r := m.rightsOf(info)
-	seen := bootstrap.File{Path: name, Mode: r.mode, Owner: r.owner, Group: r.group}
+	seen := bootstrap.File{Path: name, Mode: r.mode, Owner: r.owner, Group: r.group, Compare: owned.Compare, Keep: owned.Keep}
 	h := sha256.New()
 	if info.Size() > maxContent {
 		if len(owned.Fill) > 0 {

@@ -29,7 +29,11 @@ func moved(s bootstrap.Step, now bootstrap.Resource) string {
 	case now == nil:
 		return "it was there and is gone"
 	}
-	a, b := settled(was, s.Want.Resource), settled(now, s.Want.Resource)
+	rule := s.Want.Resource
+	if rule == nil { // to be deleted
+		rule = was
+	}
+	a, b := settled(was, rule), settled(now, rule)
 	var out []string
 	keys := maps.Clone(a)
 	maps.Copy(keys, b)
@@ -42,7 +46,7 @@ func moved(s bootstrap.Step, now bootstrap.Resource) string {
 }
 
 // settled returns the fields of a seen thing that do not change by themselves, as JSON.
-func settled(r, want bootstrap.Resource) map[string]json.RawMessage {
+func settled(r, rule bootstrap.Resource) map[string]json.RawMessage {
 	switch v := r.(type) {
 	case bootstrap.Unit:
 		v.Running, v.Rev = false, ""
@@ -54,7 +58,7 @@ func settled(r, want bootstrap.Resource) map[string]json.RawMessage {
 		v.Contents, v.Data = false, false
 		r = v
 	case bootstrap.File:
-		r = settledFile(v, want)
+		r = settledFile(v, rule)
 	}
 	fields := map[string]json.RawMessage{}
 	b, err := json.Marshal(r)
@@ -69,8 +73,8 @@ func settled(r, want bootstrap.Resource) map[string]json.RawMessage {
 
 // settledFile leaves the sum to stand for the content. What a manifest remembers of a
 // file (its fills) is not part of the premise.
-func settledFile(f bootstrap.File, want bootstrap.Resource) bootstrap.File {
-	w, _ := want.(bootstrap.File)
+func settledFile(f bootstrap.File, rule bootstrap.Resource) bootstrap.File {
+	w, _ := rule.(bootstrap.File)
 	switch {
 	case w.Compare == bootstrap.ComparePresence:
 		return bootstrap.File{Path: f.Path}
