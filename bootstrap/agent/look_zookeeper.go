@@ -131,7 +131,36 @@ func (m *machine) versionState(dir string) (bootstrap.DataState, error) {
 	return state, nil
 }
 
-// clientAddress is where this server listens for clients, by its own line in the dynamic
+// clientAddress is where this server listens for clients. One that follows the ensemble
+// without being a member has written down a configuration without itself; it listens where the
+// file said that it was started with, which is still there.
+func (m *machine) clientAddress(z bootstrap.ZooKeeper) (string, error) {
+	addr, err := clientAddress(z)
+	first := firstDynamic(z.Properties["dynamicConfigFile"])
+	if err == nil || first == "" {
+		return addr, err
+	}
+	dynamic, unread := m.readAbs(first)
+	if unread != nil {
+		return "", err // what is missing matters, not where else it was looked for
+	}
+	if addr, ok := dynamicClient(dynamic, z.MyID); ok {
+		return addr, nil
+	}
+	return "", err
+}
+
+// firstDynamic takes the version off the name of a dynamic file, which the server puts there:
+// "zoo.cfg.dynamic.100000000". It is "" for a name without one.
+func firstDynamic(name string) string {
+	base, version, ok := strings.Cut(path.Base(name), ".dynamic.")
+	if _, err := strconv.ParseUint(version, 16, 64); !ok || err != nil {
+		return ""
+	}
+	return path.Join(path.Dir(name), base+".dynamic")
+}
+
+// clientAddress is where a server listens for clients, by its own line in the dynamic
 // file, else by zoo.cfg. A wildcard is reached through loopback.
 func clientAddress(z bootstrap.ZooKeeper) (string, error) {
 	if addr, ok := dynamicClient(z.Dynamic, z.MyID); ok {

@@ -36,7 +36,7 @@ func (m *machine) askZooKeeper(ctx context.Context, z *bootstrap.ZooKeeper) erro
 	defer cancel()
 	var wg sync.WaitGroup
 	var srvrErr, mntrErr, adminErr error
-	addr, err := clientAddress(*z)
+	addr, err := m.clientAddress(*z)
 	if err == nil {
 		wg.Go(func() { z.Srvr, srvrErr = fourLetters(ctx, addr, "srvr") })
 		wg.Go(func() {
