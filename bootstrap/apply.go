@@ -147,7 +147,11 @@ func (e *Engine) wave(ctx context.Context, p *Plan, w Wave, hosts Hosts) Report 
 		return report
 	}
 	for _, gate := range w.After {
-		if err := e.do(ctx, p.Spec, gate, w.Hosts(), hosts); err != nil {
+		about := gate.Hosts
+		if len(about) == 0 {
+			about = w.Hosts()
+		}
+		if err := e.do(ctx, p.Spec, gate, about, hosts); err != nil {
 			report.HostError("", gate.Title, err)
 			return report
 		}

@@ -197,7 +197,7 @@ func (e *Engine) Plan(ctx context.Context, s *Spec, in Intent) (*Plan, Report) {
 		return nil, report
 	}
 	var boot time.Duration
-	if in.Verb == VerbConverge {
+	if in.Verb == VerbConverge || in.Verb == VerbReplace {
 		boot = cmp.Or(e.Patience, 10*time.Minute)
 	}
 	now, _ := e.lookAll(ctx, s, boot)

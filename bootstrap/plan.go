@@ -56,17 +56,29 @@ func (w Wave) Hosts() []string { return slices.Sorted(maps.Keys(w.Steps)) }
 // Empty reports whether there is nothing to do.
 func (p *Plan) Empty() bool { return len(p.Waves) == 0 }
 
-// Counts returns the number of hosts that change and of steps in all, site steps included.
+// Counts returns the number of hosts that change and of steps in all, site steps and the hosts
+// that these are about included.
 func (p *Plan) Counts() (hosts, steps int) {
 	changed := map[string]bool{}
 	for _, w := range p.Waves {
 		steps += len(w.Site)
+		for _, st := range w.Site {
+			for _, h := range st.Hosts {
+				changed[h] = true
+			}
+		}
 		for h, s := range w.Steps {
 			changed[h] = true
 			steps += len(s)
 		}
 	}
 	return len(changed), steps
+}
+
+// Size is Counts in words, such as "3 steps on 1 host".
+func (p *Plan) Size() string {
+	hosts, steps := p.Counts()
+	return plural(steps, "step") + " on " + plural(hosts, "host")
 }
 
 // String prints every step by wave and host, in a stable order, with what changes in
@@ -77,8 +89,7 @@ func (p *Plan) String() string {
 		fmt.Fprintf(&b, "%s: nothing to do on %s\n", p.Spec.Name, plural(len(p.Spec.Hosts), "host"))
 		return b.String()
 	}
-	hosts, steps := p.Counts()
-	fmt.Fprintf(&b, "%s: %s on %s in %s\n", p.Spec.Name, plural(steps, "step"), plural(hosts, "host"), plural(len(p.Waves), "wave"))
+	fmt.Fprintf(&b, "%s: %s in %s\n", p.Spec.Name, p.Size(), plural(len(p.Waves), "wave"))
 	if len(p.Prove) > 0 {
 		b.WriteString("\nfirst, before any change: prove the hardware\n")
 		for _, q := range p.Prove {
@@ -93,22 +104,20 @@ func (p *Plan) String() string {
 }
 
 func (w Wave) print(b *strings.Builder) {
-	for _, st := range w.Site {
-		fmt.Fprintf(b, "  site: %s\n", st.Title)
-	}
 	if w.Rolling {
 		fmt.Fprintf(b, "  rule: %s\n", w.Rule)
 	}
 	gates := func(when string, list []SiteStep) {
 		for _, g := range list {
-			fmt.Fprintf(b, "  gate %s: %s\n", when, g.Title)
+			fmt.Fprintf(b, "  %s: %s\n", when, g.Title)
 		}
 	}
 	each := ""
 	if w.Rolling {
 		each = " each turn"
 	}
-	gates("before"+each, w.Before)
+	gates("gate before"+each, w.Before)
+	gates("site", w.Site)
 	for _, h := range w.Hosts() {
 		fmt.Fprintf(b, "  %s\n", h)
 		for _, s := range w.Steps[h] {
@@ -120,7 +129,7 @@ func (w Wave) print(b *strings.Builder) {
 			}
 		}
 	}
-	gates("after"+each, w.After)
+	gates("gate after"+each, w.After)
 }
 
 func plural(n int, what string) string {

@@ -53,6 +53,9 @@ const (
 	// VerbRestart gives every unit that takes turns a new process, though nothing has changed.
 	// Of a Role it asks whether that is safe: Next refuses, or has no site step.
 	VerbRestart Verb = "restart"
+	// VerbReplace converges, and has the hosts it names come back without what they hold: what
+	// lies there is taken away and copied from the others.
+	VerbReplace Verb = "replace"
 	VerbTurn    Verb = "turn"
 )
 
@@ -72,7 +75,7 @@ type Intent struct {
 type SiteStep struct {
 	Role  string   `json:"role"`
 	Name  string   `json:"name"`            // such as "form", "quorum without", "canary"
-	Hosts []string `json:"hosts,omitempty"` // whom it is about; "turn": whose turn it is
+	Hosts []string `json:"hosts,omitempty"` // whom it is about; "turn": whose turn it is; none: the hosts of its wave
 	Title string   `json:"title"`           // one line for the operator
 }
 
@@ -81,4 +84,20 @@ type SiteStep struct {
 // for the gates as they are printed in a plan.
 type Gated interface {
 	Gates(host string) (before, after []SiteStep)
+}
+
+// Mover is a Role whose set of hosts changes while it serves: a member joins, leaves, comes
+// back with an empty disk. Moves lists these changes in the order in which they are safe; it
+// is pure, and returns an error that wraps ErrRefused where there is no safe way.
+type Mover interface {
+	Moves(s *Spec, now Site, in Intent) ([]Move, error)
+}
+
+// Move is one change of a role's set of hosts. It becomes a wave of its own: first Before and
+// Site, then the steps of its Hosts (the start of whoever joins, the removal of whoever
+// leaves), then After.
+type Move struct {
+	Title               string
+	Hosts               []string
+	Before, Site, After []SiteStep
 }

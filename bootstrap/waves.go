@@ -99,8 +99,9 @@ func sortSteps(d Desired, steps []Step, fresh bool) hostSteps {
 }
 
 // buildWaves turns what every role wants into waves. Tuning, downloads and files go to all
-// hosts at once; then each role's site step and the starts that belong to it; then whatever
-// restarts a member, one host at a time; deletes come last.
+// hosts at once; then each role's site step and the starts that belong to it; then the hosts
+// that join or leave, one after the other; then whatever restarts a member, one host at a
+// time; deletes come last.
 func buildWaves(s *Spec, all []compiled, now Site, in Intent) ([]Wave, error) {
 	prepare := Wave{Title: "prepare all hosts at once", Steps: map[string][]Step{}}
 	clean := Wave{Title: "remove what is no longer wanted", Steps: map[string][]Step{}}
@@ -114,16 +115,25 @@ func buildWaves(s *Spec, all []compiled, now Site, in Intent) ([]Wave, error) {
 		if err != nil {
 			return nil, err
 		}
+		moving, err := moves(c.role, s, now, in)
+		if err != nil {
+			return nil, err
+		}
 		start := Wave{Title: "start " + c.role.Name(), Steps: map[string][]Step{}}
 		roll := turns("change", c.role)
 		for _, host := range now.Reachable() {
 			d, owner := c.want[host], OwnerOf(s.Name, c.role.Name())
 			steps := Diff(owner, d, left[host], in)
 			left[host] = left[host].without(owner, steps)
-			hs := sortSteps(d, steps, found && slices.Contains(site.Hosts, host))
+			move, moved := moving.of(host)
+			hs := sortSteps(d, steps, moved || found && slices.Contains(site.Hosts, host))
 			add(prepare, host, hs.prepare)
-			add(start, host, hs.start)
 			add(roll, host, hs.turn)
+			if moved {
+				add(move, host, slices.Concat(hs.start, hs.clean))
+				continue
+			}
+			add(start, host, hs.start)
 			add(clean, host, hs.clean)
 		}
 		if g, ok := c.role.(Gated); ok {
@@ -132,11 +142,49 @@ func buildWaves(s *Spec, all []compiled, now Site, in Intent) ([]Wave, error) {
 		if found {
 			middle = append(middle, Wave{Title: site.Title, Site: []SiteStep{site}})
 		}
-		middle = append(middle, start, roll)
+		middle = append(middle, start)
+		middle = append(middle, moving.waves...)
+		middle = append(middle, roll)
 	}
 	waves := append([]Wave{prepare}, middle...)
 	waves = append(waves, clean)
 	return slices.DeleteFunc(waves, func(w Wave) bool { return len(w.Site) == 0 && len(w.Steps) == 0 }), nil
+}
+
+// movement is the waves of a role whose set of hosts changes.
+type movement struct {
+	waves []Wave
+	hosts map[string]int // host -> the wave that has its steps
+}
+
+// moves asks a role for the changes of its set of hosts and makes each a wave, still without
+// the steps of hosts.
+func moves(role Role, s *Spec, now Site, in Intent) (movement, error) {
+	out := movement{hosts: map[string]int{}}
+	m, ok := role.(Mover)
+	if !ok {
+		return out, nil
+	}
+	list, err := m.Moves(s, now, in)
+	if err != nil {
+		return out, err
+	}
+	for i, mv := range list {
+		out.waves = append(out.waves, Wave{Title: mv.Title, Before: mv.Before, Site: mv.Site, After: mv.After, Steps: map[string][]Step{}})
+		for _, h := range mv.Hosts {
+			out.hosts[h] = i
+		}
+	}
+	return out, nil
+}
+
+// of returns the wave that has the steps of a host.
+func (m movement) of(host string) (Wave, bool) {
+	i, ok := m.hosts[host]
+	if !ok {
+		return Wave{}, false
+	}
+	return m.waves[i], true
 }
 
 // turns is an empty rolling wave of a role, with its gates.
