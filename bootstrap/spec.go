@@ -65,6 +65,9 @@ type HostSpec struct {
 	HostKey string               `json:"host_key,omitempty"` // pinned, in authorized_keys form
 	Country string               `json:"country,omitempty"`  // ISO 3166-1 alpha-2
 	Mounts  map[string]MountSpec `json:"mounts,omitempty"`   // by mount point
+	// Lost says that the machine will not come back: nobody tries to reach it, and the
+	// ensemble lets go of its server. It stays in the spec until that is done.
+	Lost bool `json:"lost,omitempty"`
 }
 
 // MountSpec is a file system of its own for a directory, made when the device is blank.
@@ -203,8 +206,16 @@ type (
 	Drain = config.Drain
 )
 
-// HostNames returns the names of all hosts, sorted.
-func (s *Spec) HostNames() []string { return slices.Sorted(maps.Keys(s.Hosts)) }
+// HostNames returns the names of all hosts but the lost ones, sorted.
+func (s *Spec) HostNames() []string {
+	var names []string
+	for _, name := range sortedKeys(s.Hosts) {
+		if !s.Hosts[name].Lost {
+			names = append(names, name)
+		}
+	}
+	return names
+}
 
 // MemberNames returns the host names of all members, sorted.
 func (s *Spec) MemberNames() []string {

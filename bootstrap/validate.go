@@ -91,9 +91,12 @@ func (s *Spec) validateHosts(r *Report) {
 			r.Errorf(Path("placement.countries").Index(i), "want a two-letter country code, EU or EEA, found %q", c)
 		}
 	}
-	for _, name := range s.HostNames() {
+	for _, name := range sortedKeys(s.Hosts) {
 		h, p := s.Hosts[name], Path("hosts").Key(name)
 		validName(r, p, name)
+		if _, needed := s.Sidecars[name]; h.Lost && needed {
+			r.Errorf(Path("sidecars").Key(name), "host %s is lost: take its sidecar out of the spec", name)
+		}
 		addr, err := netip.ParseAddr(h.Address)
 		switch {
 		case err != nil:
@@ -245,6 +248,9 @@ func (s *Spec) validateMembers(r *Report) {
 		h, known := s.Hosts[name]
 		if !known {
 			r.Errorf(p, "there is no host %q under hosts", name)
+		}
+		if h.Lost {
+			r.Errorf(p, "host %s is lost: take it out of the members", name)
 		}
 		if m.ID < 1 || m.ID > 254 {
 			// 255 is reserved in ZooKeeper's election protocol for "no leader known".
