@@ -24,15 +24,19 @@ const canarySession = 10 * time.Second
 // processors); a member that has just been seen to serve takes one of the next.
 const reachFor = 10 * time.Second
 
-// canary writes a znode through each member and reads it, after a sync, on every other.
+// canary flies through all members of the live configuration.
+func canary(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error {
+	return canaries(ctx, s, h, membersOf(roster(survey(ctx, s, h))))
+}
+
+// canaries writes a znode through each member and reads it, after a sync, on every other.
 //
 // The znodes stand at the root, because ephemeral ones have no children and a parent would
 // stay behind when a run is killed: these vanish with their session whatever happens. They
 // are readable by everybody and writable by nobody; the right to delete is the root's.
-func canary(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error {
+func canaries(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, ms []member) error {
 	bounded, cancel := context.WithTimeout(ctx, patience(s))
 	defer cancel()
-	ms := members(s)
 	sessions := make([]*session, len(ms))
 	defer func() {
 		for _, c := range sessions {

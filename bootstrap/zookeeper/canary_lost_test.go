@@ -339,7 +339,7 @@ func TestCanariesEndWithinTheirLimit(t *testing.T) {
 					h[m.host] = &fake{tree: tr, faults: tt.faults(i)}
 				}
 				start := time.Now()
-				err := canary(t.Context(), s, h)
+				err := canaries(t.Context(), s, h, members(s))
 				if took := time.Since(start); took > tt.most {
 					t.Errorf("took %s, want %s at most", took, tt.most)
 				}

@@ -39,8 +39,9 @@ func refusals(s *bootstrap.Spec, now bootstrap.Site, cluster string) bootstrap.R
 		}
 		r.Merge(m.foreignData(seen.State, cluster))
 		r.Merge(m.foreignPorts(seen.Facts))
-		r.Merge(m.membership(s, seen.State))
+		r.Merge(m.unreadable(seen.State))
 	}
+	r.Merge(membership(s, known(s, now)))
 	return r
 }
 
@@ -166,41 +167,42 @@ func overlap(a, b string) bool {
 	return everywhere(a) || everywhere(b) || sameAddress(a, b)
 }
 
-// membership refuses a member list that differs from the one the ensemble lives by: only
-// reconfig may change that, or two halves could each have a quorum.
-func (m member) membership(s *bootstrap.Spec, have bootstrap.State) bootstrap.Report {
+// unreadable refuses a list of members that nobody can read: it would count as none.
+func (m member) unreadable(have bootstrap.State) bootstrap.Report {
 	z, ok := m.seen(have)
 	if !ok || z.Data != bootstrap.DataPresent || z.Dynamic == "" {
 		return bootstrap.Report{}
 	}
-	live, err := ParseDynamic(z.Dynamic)
-	if err != nil {
+	if _, err := ParseDynamic(z.Dynamic); err != nil {
 		return m.refuse("ensemble.members", "look at the file on the host", "the dynamic configuration cannot be read: %v", err)
 	}
-	var r bootstrap.Report
-	// A stranger is told apart from a mere difference: the way out is another.
-	for _, srv := range live.Servers {
-		if !knownHost(s, srv) {
-			r.Merge(m.refuse("hosts", "put the host back under hosts and members; it leaves the members first and the hosts later",
-				"the live ensemble has %s, a host that the spec does not know", srv))
-		}
-	}
-	if diffs := Differences(live, Founding(s)); len(diffs) > 0 && !r.Failed() {
-		r.Merge(m.refuse("ensemble.members", "put the members back as they were",
-			"changing the members of a formed ensemble comes later: %s", strings.Join(diffs, "; ")))
-	}
-	return r
+	return bootstrap.Report{}
 }
 
-// knownHost reports whether any host of the spec, a member or not, has the server's address:
-// a host leaves the members first, and the hosts only when the live ensemble is rid of it.
-func knownHost(s *bootstrap.Spec, srv Server) bool {
-	for _, a := range srv.Addresses {
-		for _, h := range s.Hosts {
-			if sameAddress(h.Address, a.Host) {
-				return true
-			}
+// membership refuses what no reconfig can do: to keep a server id for another address, and to
+// lose sight of a server that counts in the live quorum.
+func membership(s *bootstrap.Spec, vs []view) bootstrap.Report {
+	var r bootstrap.Report
+	d, ok := live(vs)
+	rs := roster(vs)
+	if !ok || len(holders(rs)) == 0 {
+		return r
+	}
+	at := bootstrap.Path("ensemble.members")
+	refuse := func(p bootstrap.Path, hint, text string) {
+		r.Add(bootstrap.Finding{Severity: bootstrap.SeverityError, Path: p, Text: text, Hint: hint, Err: bootstrap.ErrRefused})
+	}
+	for _, srv := range d.Servers {
+		if hostOf(s, srv) == "" {
+			refuse("hosts", "put the host back under hosts; it leaves the members first and the hosts when that is applied. One that is gone for good is marked lost: true",
+				fmt.Sprintf("the live ensemble has %s, a host that the spec does not know", srv))
 		}
 	}
-	return false
+	if r.Failed() {
+		return r
+	}
+	for _, text := range compare(d, Founding(s)).unable {
+		refuse(at, "a server keeps its id, address and ports for life: give the new one an id of its own", text)
+	}
+	return r
 }

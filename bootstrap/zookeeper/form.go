@@ -27,6 +27,9 @@ func (r Role) Do(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, st b
 	case stepCanary:
 		return canary(ctx, s, h)
 	}
+	if do, ok := r.moving()[st.Name]; ok {
+		return do(ctx, s, h, st.Hosts)
+	}
 	return fmt.Errorf("the zookeeper role has no site step %q", st.Name)
 }
 
@@ -58,7 +61,8 @@ func form(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error {
 		}
 	}
 	return parallel(ctx, ms, func(ctx context.Context, i int, m member) error {
-		return h[m.host].Change(ctx, m.formation(states[i])...)
+		mark := bootstrap.File{Path: initialize(m.dataLog), Mode: 0o640, Owner: account, Group: account}
+		return h[m.host].Change(ctx, m.firstStart(states[i], Founding(m.spec), append(m.clear(states[i]), put(states[i], mark))...)...)
 	})
 }
 
@@ -101,33 +105,41 @@ func (m member) formationIDs() []bootstrap.ID {
 	return ids
 }
 
-// formation lists the steps that make a member ready for its first start. They have no
-// owner: from here on these files are the server's own.
-func (m member) formation(have bootstrap.State) []bootstrap.Step {
+// firstStart lists the steps that make a member ready to start with a list of members that
+// is new to it, and restart it when it runs in vain since an earlier attempt. Further steps
+// come while it is stopped. Those of the list have no owner: from here on these files are the
+// server's own.
+func (m member) firstStart(have bootstrap.State, list Dynamic, further ...bootstrap.Step) []bootstrap.Step {
 	var steps []bootstrap.Step
 	unit, there := have.Find(bootstrap.NewID(bootstrap.KindUnit, m.unit)).(bootstrap.Unit)
-	restart := there && unit.Running // it looks for a quorum in vain since an earlier attempt
+	restart := there && unit.Running
 	stopped := unit
 	stopped.Running, stopped.Rev = false, ""
 	if restart {
 		steps = append(steps, bootstrap.Step{Action: bootstrap.ActionUpdate, Target: unit.ID(), Was: bootstrap.Thing{Resource: unit}, Want: bootstrap.Thing{Resource: stopped}})
 	}
+	if z, ok := m.seen(have); ok && z.Properties["dynamicConfigFile"] != m.dynamic {
+		fresh := m.zooCfgFile()
+		fresh.Keep = nil // its live value names a list that this one takes the place of
+		steps = append(steps, put(have, fresh))
+	}
+	list.Version = "" // the server keeps it in the name of the file
+	steps = append(steps, put(have, bootstrap.File{Path: m.dynamic, Content: list.String(), Mode: 0o640, Owner: account, Group: account}))
+	steps = append(steps, further...)
+	if restart {
+		steps = append(steps, bootstrap.Step{Action: bootstrap.ActionUpdate, Target: unit.ID(), Was: bootstrap.Thing{Resource: stopped}, Want: bootstrap.Thing{Resource: unit}})
+	}
+	return steps
+}
+
+// clear deletes what a server leaves that started and never saw a quorum.
+func (m member) clear(have bootstrap.State) []bootstrap.Step {
+	var steps []bootstrap.Step
 	for _, f := range m.leftovers() {
 		id := bootstrap.NewID(bootstrap.KindFile, f)
 		if was := have.Find(id); was != nil {
 			steps = append(steps, bootstrap.Step{Action: bootstrap.ActionDelete, Target: id, Was: bootstrap.Thing{Resource: was}})
 		}
-	}
-	if z, ok := m.seen(have); ok && z.Properties["dynamicConfigFile"] != m.dynamic {
-		fresh := m.zooCfgFile()
-		fresh.Keep = nil // its live value belongs to an ensemble whose data is gone on every member
-		steps = append(steps, put(have, fresh))
-	}
-	steps = append(steps,
-		put(have, bootstrap.File{Path: m.dynamic, Content: Founding(m.spec).String(), Mode: 0o640, Owner: account, Group: account}),
-		put(have, bootstrap.File{Path: initialize(m.dataLog), Mode: 0o640, Owner: account, Group: account}))
-	if restart {
-		steps = append(steps, bootstrap.Step{Action: bootstrap.ActionUpdate, Target: unit.ID(), Was: bootstrap.Thing{Resource: stopped}, Want: bootstrap.Thing{Resource: unit}})
 	}
 	return steps
 }
@@ -143,8 +155,12 @@ func put(have bootstrap.State, f bootstrap.File) bootstrap.Step {
 }
 
 // recoverQuorum prepares stopped members for a start: one that lost its configuration
-// directory but not its data gets the list of members anew.
+// directory but not its data gets the live list of members anew.
 func recoverQuorum(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, hosts []string) error {
+	list, ok := live(survey(ctx, s, h))
+	if !ok {
+		list = Founding(s) // no member has one: they were all formed with this one or never
+	}
 	ms := slices.DeleteFunc(members(s), func(m member) bool { return !slices.Contains(hosts, m.host) })
 	return parallel(ctx, ms, func(ctx context.Context, _ int, m member) error {
 		host, ok := h[m.host]
@@ -158,8 +174,7 @@ func recoverQuorum(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, ho
 		if z, ok := m.seen(have); ok && z.Dynamic != "" {
 			return nil
 		}
-		f := bootstrap.File{Path: m.dynamic, Content: Founding(s).String(), Mode: 0o640, Owner: account, Group: account}
-		return host.Change(ctx, put(have, f))
+		return host.Change(ctx, m.firstStart(have, list)...)
 	})
 }
 

@@ -27,7 +27,7 @@ func quorumWithout(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, ho
 	if _, ok := memberOn(s, hosts[0]); !ok {
 		return fmt.Errorf("%s: %s is no member", stepQuorumWithout, hosts[0])
 	}
-	return await(ctx, s, h, stepQuorumWithout, joining(s), func(vs []view) error { return canMiss(vs, hosts[0]) })
+	return await(ctx, s, h, stepQuorumWithout, joining(s), func(vs []view) error { return canMiss(roster(vs), hosts[0]) })
 }
 
 // canMiss says why a member cannot be missed now, or nil. A single voter never can be
@@ -47,6 +47,12 @@ func canMiss(vs []view, host string) error {
 	if all == 1 {
 		return nil
 	}
+	return besides(stepQuorumWithout, vs, host, quorum)
+}
+
+// besides wants that many voters at work besides a host, and names one that is not.
+func besides(name string, vs []view, host string, quorum int) error {
+	all, _ := voters(membersOf(vs))
 	var healthy []string
 	for _, v := range vs {
 		if v.host != host && v.votes() {
@@ -58,12 +64,47 @@ func canMiss(vs []view, host string) error {
 	}
 	for _, v := range vs {
 		if v.host != host && v.voter && !v.votes() {
-			return gateError(stepQuorumWithout, v, "repair "+v.host+" first: `systemctl status "+v.unit+"`",
+			return gateError(name, v, "repair "+v.host+" first: `systemctl status "+v.unit+"`",
 				"expected %d voters of %d besides %s, found %d (%s); %s does not vote (%s)",
 				quorum, all, host, len(healthy), strings.Join(healthy, ", "), v.host, v.condition())
 		}
 	}
+	return gateError(name, view{member: member{host: host}}, "add members first, one at a time",
+		"expected %d voters of %d besides %s, found %d (%s)", quorum, all, host, len(healthy), strings.Join(healthy, ", "))
+}
+
+// othersHold says why the others cannot give a member back what it is about to lose, or nil:
+// they need a quorum, one leader, and no count of anything that casts doubt on their data.
+func othersHold(vs []view, host string) error {
+	_, quorum := voters(membersOf(vs))
+	if err := besides(stepOthersHold, vs, host, quorum); err != nil {
+		return err
+	}
+	others := only(vs, func(v view) bool { return v.host != host })
+	if err := oneLeader(others); err != nil {
+		if len(leaders(others)) == 0 && len(leaders(vs)) == 1 {
+			return nil // the leader itself is the one: its turn comes with an election
+		}
+		return err
+	}
+	for _, v := range others {
+		for _, counter := range []string{"zk_digest_mismatches_count", "zk_unrecoverable_error_count"} {
+			if n, ok := v.mntr(counter); ok && n > 0 {
+				return gateError(stepOthersHold, v, "find out which member holds the right data before one of them is emptied; a backup first",
+					"%s counts %s=%.0f, so that what %s would copy is in doubt", v.host, counter, n, host)
+			}
+		}
+	}
 	return nil
+}
+
+// restHolds says why the voters that stay would have no quorum once a member has left, or nil.
+func restHolds(vs []view, host string) error {
+	all, _ := voters(membersOf(vs))
+	if slices.ContainsFunc(vs, func(v view) bool { return v.host == host && v.voter }) {
+		all--
+	}
+	return besides(stepRestHolds, vs, host, all/2+1)
 }
 
 // condition tells in a few words what is known of a server.
@@ -97,11 +138,14 @@ func gateError(step string, v view, hint, format string, args ...any) bootstrap.
 
 // everyone waits until every member serves, votes, is in sync and holds the same data.
 func everyone(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error {
-	return await(ctx, s, h, stepEveryone, patience(s), together)
+	return await(ctx, s, h, stepEveryone, patience(s), func(vs []view) error { return together(roster(vs)) })
 }
 
 // together says what keeps the ensemble from being whole, or nil.
 func together(vs []view) error {
+	if len(vs) == 0 {
+		return fmt.Errorf("%w: no host of the live configuration answers", bootstrap.ErrUnreachable)
+	}
 	for _, check := range []func([]view) error{allServe, oneLeader, allSynced, sameConfig, sameData} {
 		if err := check(vs); err != nil {
 			return err
@@ -143,10 +187,13 @@ func oneLeader(vs []view) error {
 func allSynced(vs []view) error {
 	lead := leaders(vs)[0]
 	all, _ := voters(membersOf(vs))
+	// A server that follows and is no member counts among the followers too
+	// (LeaderZooKeeperServer.dumpMonitorValues of 3.8.0): one that is about to join.
+	guests, _ := lead.mntr("zk_synced_non_voting_followers")
 	for _, want := range []struct {
 		key   string
 		value int
-	}{{"zk_synced_followers", all - 1}, {"zk_synced_observers", len(vs) - all}, {"zk_pending_syncs", 0}} {
+	}{{"zk_synced_followers", all - 1 + int(guests)}, {"zk_synced_observers", len(vs) - all}, {"zk_pending_syncs", 0}} {
 		got, ok := lead.mntr(want.key)
 		if !ok || int(got) != want.value {
 			return gateError(stepEveryone, lead, "wait until the followers have caught up; look at the leader's journal",
@@ -273,9 +320,26 @@ func lost(vs []view, h bootstrap.Hosts, step string) error {
 	return nil
 }
 
-// survey looks at all members at once. A host that does not answer is a view with an error.
+// survey looks at all members of the spec at once, and then at servers of the live
+// configuration that the spec does not want any more. A host that does not answer is a view
+// with an error.
 func survey(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) []view {
-	ms := members(s)
+	vs := surveyed(ctx, h, members(s))
+	d, _ := live(vs)
+	var leaving []member
+	for _, srv := range d.Servers {
+		host := hostOf(s, srv)
+		if _, planned := memberOn(s, host); planned || host == "" || s.Hosts[host].Lost {
+			continue
+		}
+		m := outsider(s, host)
+		m.id = srv.ID
+		leaving = append(leaving, m)
+	}
+	return append(vs, surveyed(ctx, h, leaving)...)
+}
+
+func surveyed(ctx context.Context, h bootstrap.Hosts, ms []member) []view {
 	out := make([]view, len(ms))
 	_ = parallel(ctx, ms, func(ctx context.Context, i int, m member) error {
 		host, ok := h[m.host]

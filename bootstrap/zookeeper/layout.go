@@ -81,6 +81,8 @@ type member struct {
 	voter bool
 	addr  string // private address of the host
 	ports bootstrap.Ports
+
+	planned bool // the spec has it as a member
 }
 
 // members lists the members of the spec by host name.
@@ -89,7 +91,7 @@ func members(s *bootstrap.Spec) []member {
 	for _, host := range s.MemberNames() {
 		m := s.Ensemble.Members[host]
 		out = append(out, member{
-			layout: layoutOf(s), spec: s, host: host, id: m.ID, voter: m.Voter(),
+			layout: layoutOf(s), spec: s, host: host, id: m.ID, voter: m.Voter(), planned: true,
 			addr: s.Hosts[host].Address, ports: s.Ensemble.Ports.WithDefaults(),
 		})
 	}

@@ -17,6 +17,14 @@ const (
 	stepQuorumWithout = "quorum without"
 	stepEveryone      = "everyone"
 	stepCanary        = "canary"
+	stepOthersHold    = "others hold"
+	stepRestHolds     = "rest holds"
+	stepInvite        = "invite" // hand the live list of members to one that is about to start
+	stepWipe          = "wipe"
+	stepJoin          = "join"
+	stepSwap          = "swap" // Hosts: who comes, who goes
+	stepLeave         = "leave"
+	stepDemote        = "demote"
 )
 
 // Next implements bootstrap.Role.
@@ -25,8 +33,8 @@ func (Role) Next(s *bootstrap.Spec, now bootstrap.Site, in bootstrap.Intent) (bo
 		return bootstrap.SiteStep{}, false, nil
 	}
 	switch in.Verb {
-	case bootstrap.VerbConverge:
-		return converge(views(s, now))
+	case bootstrap.VerbConverge, bootstrap.VerbReplace:
+		return converge(known(s, now))
 	case bootstrap.VerbTurn:
 		return turn(views(s, now), in.Hosts)
 	case bootstrap.VerbRestart:
@@ -75,29 +83,33 @@ func restartable(vs []view) error {
 }
 
 // converge decides whether the ensemble has to be formed or started as a whole. With a
-// quorum neither is needed: members change in their turns.
+// quorum neither is needed: members change in their turns, join and leave. Whether there is
+// one the live configuration says, not the spec: a spec with more members would otherwise
+// have new, empty ones started beside too few of the old.
 func converge(vs []view) (bootstrap.SiteStep, bool, error) {
 	none := bootstrap.SiteStep{}
 	if unread := only(vs, func(v view) bool { return v.err == nil && v.data == bootstrap.DataUnknown }); len(unread) > 0 {
 		return none, false, refusedf(unread[0], "look at the directories on the host",
 			"what lies in %s and %s could not be read (%s)", unread[0].member.data, unread[0].dataLog, cmp.Or(unread[0].z.Err, "no reason given"))
 	}
-	holders := only(vs, func(v view) bool { return v.data == bootstrap.DataPresent || v.serving() })
-	away := only(vs, func(v view) bool { return v.err != nil })
+	rs := roster(vs)
+	have := holders(rs)
+	planned := only(vs, func(v view) bool { return v.planned })
+	away := only(planned, func(v view) bool { return v.err != nil })
 	switch {
-	case len(holders) == 0 && len(away) > 0:
+	case len(have) == 0 && len(away) > 0:
 		return none, false, refusedf(away[0], "bring it back, or take it out of the members",
 			"an ensemble is formed only when every member can be seen to be empty, and this one cannot be seen: %v", away[0].err)
-	case len(holders) == 0:
-		return bootstrap.SiteStep{Role: roleName, Name: stepForm, Hosts: hostsOf(membersOf(vs)),
-			Title: "form the ensemble of " + strings.Join(hostsOf(membersOf(vs)), ", ")}, true, nil
-	case quorate(vs):
+	case len(have) == 0:
+		return bootstrap.SiteStep{Role: roleName, Name: stepForm, Hosts: hostsOf(membersOf(planned)),
+			Title: "form the ensemble of " + strings.Join(hostsOf(membersOf(planned)), ", ")}, true, nil
+	case quorate(rs):
 		return none, false, nil
 	}
-	if err := enoughData(vs, holders); err != nil {
+	if err := enoughData(rs, have); err != nil {
 		return none, false, err
 	}
-	stopped := only(vs, func(v view) bool { return v.err == nil && !v.running })
+	stopped := only(rs, func(v view) bool { return v.err == nil && !v.running && v.planned })
 	if len(stopped) == 0 {
 		return none, false, nil
 	}

@@ -140,7 +140,7 @@ func settled(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, vs []vie
 			return vs
 		case <-ticker.C:
 		}
-		if seen := survey(ctx, s, h); ctx.Err() == nil { // else it was cut short and says nothing
+		if seen := surveyed(ctx, h, members(s)); ctx.Err() == nil { // else it was cut short and says nothing
 			vs = seen
 		}
 	}

@@ -51,8 +51,9 @@ func (Role) Queries(s *bootstrap.Spec, host string) []bootstrap.ID {
 		return nil
 	}
 	m, ok := memberOn(s, host)
-	if !ok {
-		return nil
+	if !ok { // it may have been one
+		m = outsider(s, host)
+		return []bootstrap.ID{m.observed(), bootstrap.NewID(bootstrap.KindUnit, m.unit)}
 	}
 	ids := []bootstrap.ID{m.observed(), bootstrap.NewID(bootstrap.KindCandidate, library)}
 	for _, p := range platforms() {

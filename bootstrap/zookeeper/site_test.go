@@ -37,6 +37,7 @@ type actor struct {
 	things  []bootstrap.Resource
 	facts   bootstrap.Facts
 	cluster string
+	list    *Dynamic // the live configuration; nil for the spec's
 }
 
 // emptyScene is a site on which nothing was ever done.
@@ -113,7 +114,7 @@ func (a *actor) server() bootstrap.ZooKeeper {
 	z := bootstrap.ZooKeeper{Config: a.zooCfg, Data: a.data, MyID: fmt.Sprint(a.id), Mntr: a.mntr,
 		Properties: map[string]string{"dynamicConfigFile": a.dynamic}}
 	if a.data == bootstrap.DataPresent {
-		z.Dynamic = Founding(a.spec).String()
+		z.Dynamic = a.live().String()
 		z.Properties["dynamicConfigFile"] = a.dynamic + ".100000000"
 	}
 	if a.mode == "" {
@@ -131,17 +132,35 @@ func (a *actor) server() bootstrap.ZooKeeper {
 	z.Admin = map[string]json.RawMessage{
 		"zabstate":    json.RawMessage(fmt.Sprintf(`{"myid":%d,"voting":%t,"zabstate":%q,"command":"zabstate","error":null}`, a.id, a.voting, a.state)),
 		"hash":        json.RawMessage(`{"digests":[` + strings.Join(digests, ",") + `],"command":"hash","error":null}`),
-		"voting_view": json.RawMessage(`{"current_config":{` + strings.Join(votingView(a.spec), ",") + `},"command":"voting_view","error":null}`),
+		"voting_view": json.RawMessage(`{"current_config":{` + strings.Join(votingView(a.live()), ",") + `},"command":"voting_view","error":null}`),
 	}
 	return z
 }
 
-func votingView(s *bootstrap.Spec) []string {
+// live is what the actor's server lives by.
+func (a *actor) live() Dynamic {
+	if a.list != nil {
+		return *a.list
+	}
+	return Founding(a.spec)
+}
+
+// settled makes the ensemble keep its members whatever becomes of the spec.
+func (sc *scene) settled() *scene {
+	d := Founding(sc.spec)
+	for _, a := range sc.servers {
+		a.list = &d
+	}
+	return sc
+}
+
+func votingView(d Dynamic) []string {
 	var out []string
-	for _, m := range members(s) {
-		if m.voter {
+	for _, s := range d.Servers {
+		if s.Role == Participant {
+			addr := s.Addresses[0].Host
 			out = append(out, fmt.Sprintf(`"%d":{"server_addresses":["%s:2888"],"election_addresses":["%s:3888"],"client_address":"%s:2181","learner_type":"participant"}`,
-				m.id, m.addr, m.addr, m.addr))
+				s.ID, addr, addr, addr))
 		}
 	}
 	return out
