@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,7 +81,7 @@ func (a *app) change(ctx context.Context, mode, file string, approved bool, in b
 		return err
 	}
 	defer s.close(ctx)
-	if in.Verb == bootstrap.VerbConverge {
+	if in.Verb == bootstrap.VerbConverge || in.Verb == bootstrap.VerbReplace {
 		s.patience = firstBoot
 	}
 	plan, report := s.engine.Plan(ctx, s.spec, in)
@@ -111,6 +112,8 @@ func (s *session) ask(ctx context.Context, p *bootstrap.Plan) (bool, error) {
 		question = "destroy? " + fate(p)
 	case bootstrap.VerbRestart:
 		question = "restart?"
+	case bootstrap.VerbReplace:
+		question = "replace " + strings.Join(p.Intent.Hosts, ", ") + "? what it holds is deleted, and copied from the others"
 	}
 	return s.app.confirm(ctx, question)
 }
@@ -153,6 +156,8 @@ func onward(v bootstrap.Verb) string {
 		return "destroy again to go on"
 	case bootstrap.VerbRestart:
 		return "roll restart again to restart all members, those that had their turn too"
+	case bootstrap.VerbReplace:
+		return "apply to go on"
 	}
 	return "apply again to go on"
 }
@@ -165,12 +170,13 @@ func (s *session) conclude(ctx context.Context, p *bootstrap.Plan, took time.Dur
 		outcome = "destroyed"
 	case bootstrap.VerbRestart:
 		outcome = "restarted"
+	case bootstrap.VerbReplace:
+		outcome = "replaced"
 	}
 	if s.machine() != nil {
 		return s.end(outcome, codeOK)
 	}
-	hosts, steps := p.Counts()
-	text := fmt.Sprintf("\n%s: %s, %d steps on %d hosts in %s\n", p.Spec.Name, outcome, steps, hosts, seconds(took))
+	text := fmt.Sprintf("\n%s: %s, %s in %s\n", p.Spec.Name, outcome, p.Size(), seconds(took))
 	if p.Intent.Verb == bootstrap.VerbDestroy {
 		text += fate(p) + "\n"
 	}
