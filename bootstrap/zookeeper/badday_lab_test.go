@@ -34,9 +34,8 @@ type days struct {
 
 	packages map[string]func() error // by host: waits until the packages are there
 
-	stands  shape    // what the ensemble was last brought to; any other restarts every member
-	solo    bool     // zk1 may have something of the ensemble "solo"
-	archive *release // once it is assembled
+	stands shape // what the ensemble was last brought to; any other restarts every member
+	solo   bool  // zk1 may have something of the ensemble "solo"
 }
 
 // TestBadDays has one part for each bad day that needs real hosts; docs/BAD-DAYS.md says
