@@ -165,6 +165,8 @@ func TestStalePremisesAreRefusedBeforeAnyChange(t *testing.T) {
 	edited := file("/etc/zoo.cfg", "tickTime=3000\ndynamicConfigFile=/a.2\n")
 	wantCfg := file("/etc/zoo.cfg", "tickTime=1000\n")
 	wantCfg.Compare, wantCfg.Keep = bootstrap.CompareProperties, []string{"dynamicConfigFile"}
+	seenCfg, seenLater := zooCfg, edited // as a look gives them, with what the manifest says of the file
+	seenCfg.Compare, seenCfg.Keep = wantCfg.Compare, wantCfg.Keep
 	tight := file("/etc/a", "x")
 	tight.Mode = 0o600
 	later := swappiness("60")
@@ -186,6 +188,8 @@ func TestStalePremisesAreRefusedBeforeAnyChange(t *testing.T) {
 		{"an overriding file", step(bootstrap.ActionUpdate, swappiness("60"), swappiness("1")), later, ""},
 		{"zoo.cfg rewritten by its server", step(bootstrap.ActionUpdate, zooCfg, wantCfg), rewritten, ""},
 		{"zoo.cfg edited", step(bootstrap.ActionUpdate, zooCfg, wantCfg), edited, "content is another"},
+		{"zoo.cfg rewritten before its delete", step(bootstrap.ActionDelete, seenCfg, nil), rewritten, ""},
+		{"zoo.cfg edited before its delete", step(bootstrap.ActionDelete, seenCfg, nil), seenLater, "content is another"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := newFakeThings()

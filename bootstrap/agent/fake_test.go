@@ -35,7 +35,8 @@ func newFakeThings(have ...bootstrap.Resource) *fakeThings {
 func seen(r bootstrap.Resource) bootstrap.Resource {
 	switch r := r.(type) {
 	case bootstrap.File:
-		return bootstrap.File{Path: r.Path, Content: r.Content, Sum: r.ContentSum(), Mode: r.Mode, Owner: r.Owner, Group: r.Group}
+		return bootstrap.File{Path: r.Path, Content: r.Content, Sum: r.ContentSum(), Mode: r.Mode, Owner: r.Owner, Group: r.Group,
+			Compare: r.Compare, Keep: r.Keep}
 	case bootstrap.Dir:
 		r.Contents, r.Data = false, false
 		return r

@@ -203,6 +203,31 @@ func TestClientAddress(t *testing.T) {
 	}
 }
 
+// A joiner writes down the configuration that it learns, in which it does not stand yet.
+func TestClientAddressOfAGuest(t *testing.T) {
+	live := "server.1=10.0.0.1:2888:3888:participant;10.0.0.1:2181\n"
+	for name, tt := range map[string]struct{ file, first, want, err string }{
+		"it stands in what it was started with": {"zoo.cfg.dynamic.100000000", live + "server.2=10.0.0.2:2888:3888:observer;10.0.0.2:2182\n", "10.0.0.2:2182", ""},
+		"it stands nowhere":                     {"zoo.cfg.dynamic.100000000", live, "", "names a client port"},
+		"what it was started with is gone":      {"zoo.cfg.dynamic.100000000", "", "", "names a client port"},
+		"the name has no version":               {"zoo.cfg.dynamic", "", "", "names a client port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSandbox(t)
+			if tt.first != "" {
+				s.put("/etc/zk/zoo.cfg.dynamic", tt.first)
+			}
+			got, err := s.clientAddress(bootstrap.ZooKeeper{MyID: "2", Dynamic: live, Properties: map[string]string{"dynamicConfigFile": "/etc/zk/" + tt.file}})
+			wantEqual(t, got, tt.want)
+			if tt.err != "" {
+				wantError(t, err, tt.err)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func FuzzDynamicClient(f *testing.F) {
 	f.Add("server.1=a:1:2:participant;[::]:2181", "1")
 	f.Add("server.1=;0]0:1", "1")
