@@ -17,7 +17,7 @@ func (n node) desired(archive bootstrap.Archive, have bootstrap.State) (bootstra
 			d.From[r.ID()] = from
 		}
 	}
-	text, err := n.configText()
+	text, err := n.configText(have)
 	if err != nil {
 		return d, err
 	}

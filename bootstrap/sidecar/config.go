@@ -13,13 +13,33 @@ import (
 
 // config is what zkwatch is told on this host. What the spec leaves out is left to zkwatch's
 // defaults.
-func (n node) config() *config.Config {
+func (n node) config(have bootstrap.State) *config.Config {
 	c := n.spec.WatcherConfig(n.host)
+	if before := previous(have); before != nil {
+		for name, r := range c.Registries {
+			if b := before.Registries[name]; n.spec.Registries[name].Ensemble && b.ZooKeeper != nil && enoughSeeds(b.ZooKeeper.Servers, r.ZooKeeper.Servers) {
+				r.ZooKeeper.Servers = b.ZooKeeper.Servers
+			}
+		}
+	}
 	c.HAProxy.Disabled = !n.proxied()
 	if n.proxied() {
 		c.HAProxy.SocketGroup = account
 	}
 	return c
+}
+
+// enoughSeeds reports whether zkwatch still finds the ensemble by the seeds that it has: most
+// of them are members, and there are two where there can be. It follows the live members by
+// itself, and need not be restarted whenever one of them changes.
+func enoughSeeds(has, members []string) bool {
+	known := 0
+	for _, s := range has {
+		if slices.Contains(members, s) {
+			known++
+		}
+	}
+	return 2*known > len(has) && known >= min(2, len(members))
 }
 
 // routed are the names of the services that the host sends traffic to, sorted.
@@ -32,8 +52,8 @@ func (n node) routed() []string {
 }
 
 // configText is the file that zkwatch reads.
-func (n node) configText() (string, error) {
-	c := n.config()
+func (n node) configText(have bootstrap.State) (string, error) {
+	c := n.config(have)
 	b, err := config.Marshal(c)
 	if err != nil {
 		return "", fmt.Errorf("rendering %s: %w", confFile, err)

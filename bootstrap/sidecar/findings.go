@@ -127,7 +127,7 @@ func (n node) takenPorts(seen bootstrap.Seen) bootstrap.Report {
 	}
 	_, applied := seen.State.Manifests[string(n.owner())].Find(bootstrap.NewID(bootstrap.KindFile, confFile))
 	lost := applied && before == nil
-	for _, want := range append(binds(n.config()), bind{unit: watchUnit, listener: listener{"127.0.0.1", statusPort}}) {
+	for _, want := range append(binds(n.config(seen.State)), bind{unit: watchUnit, listener: listener{"127.0.0.1", statusPort}}) {
 		for _, l := range seen.Facts.Listeners {
 			ours := l.Process != nil && l.Process.Unit == want.unit && (want.unit == watchUnit || known[want.listener] || lost)
 			if l.Port != want.port || ours || !overlap(l.Address, want.host) {
