@@ -84,10 +84,19 @@ func TestBadDays(t *testing.T) {
 }
 
 func newDays(t *testing.T) *days {
+	d := daysOn(t, "bd", 3)
+	for _, h := range d.lab.Hosts[1:] {
+		d.install(t, h)
+	}
+	return d
+}
+
+// daysOn makes a lab of so many hosts, and the program.
+func daysOn(t *testing.T, prefix string, hosts int) *days {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // a cold cache takes over a minute
 	defer cancel()
 	d := &days{dir: t.TempDir(), lines: map[string]*line{}, packages: map[string]func() error{}}
-	name := fmt.Sprintf("bd%d", os.Getpid())
+	name := fmt.Sprintf("%s%d", prefix, os.Getpid())
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
@@ -108,7 +117,7 @@ func newDays(t *testing.T) *days {
 		built <- err
 	}()
 	var err error
-	d.lab, err = lab.Up(ctx, lab.Options{Name: name, ZooKeeper: 3, Dir: filepath.Join(d.dir, "lab")})
+	d.lab, err = lab.Up(ctx, lab.Options{Name: name, ZooKeeper: hosts, Dir: filepath.Join(d.dir, "lab")})
 	if err := errors.Join(err, <-built); err != nil {
 		t.Fatal(err)
 	}
@@ -118,9 +127,6 @@ func newDays(t *testing.T) *days {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	d.random = rand.New(rand.NewPCG(seed, 0))
-	for _, h := range d.lab.Hosts[1:] {
-		d.install(t, h)
-	}
 	return d
 }
 

@@ -82,7 +82,13 @@ type writer struct {
 func (d *days) write(t *testing.T, root string) *writer {
 	t.Helper()
 	d.keep(t, root)
-	w := &writer{conn: d.client(t, allHosts()...), quit: make(chan struct{})}
+	return d.writeBelow(t, root, allHosts())
+}
+
+// writeBelow writes below a znode that is there, through any of the hosts.
+func (d *days) writeBelow(t *testing.T, root string, hosts []string) *writer {
+	t.Helper()
+	w := &writer{conn: d.client(t, hosts...), quit: make(chan struct{})}
 	w.end = sync.OnceFunc(func() {
 		close(w.quit)
 		w.ended.Wait()
