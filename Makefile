@@ -38,10 +38,10 @@ demo-down: ## take the demo away again
 demo-vm: deps vm-deps mirror-all ## four virtual machines made by examples/kvm-libvirt, and taken away again (root, apt; minutes without KVM)
 	./scripts/demo-vm.sh
 
-vm-test: deps build vm-deps ## the tests that boot virtual machines (root, apt; long without KVM); no part of test yet
+vm-test: deps build vm-deps ## the tests that boot virtual machines (root, apt; minutes without KVM)
 	$(GO) test -tags "lab vm" -count=1 -timeout 60m -v -run 'TestVirtualMachine|TestUpOfVirtualMachines' ./bootstrap/lab
 
-test: ## everything but virtual machines: unit, conventions, generated files, real hosts, Terraform (root, apt; about 35 minutes)
+test: ## everything: unit, conventions, generated files, real hosts, Terraform, virtual machines (root, apt; about an hour)
 	@./scripts/test.sh
 
 unit: ## unit tests with the race detector; no root, no network

@@ -168,6 +168,7 @@ func hostAttributes() map[string]schema.Attribute {
 		"address":  required("Private IP address, to which services bind and through which members talk."),
 		"host_key": text("Pinned public host key, such as `ssh-ed25519 AAAA...`."),
 		"country":  text("ISO 3166-1 alpha-2 code, needed where `placement` restricts countries."),
+		"lost":     boolean("The machine will not come back: nobody tries to reach it, and the ensemble lets go of its server. Take the host out when that is applied."),
 		"ssh": object("How to reach this host, where it differs from the provider's `ssh`.", map[string]schema.Attribute{
 			"address": text("Where SSH listens, when that is not `address`."), "user": text(aboutUser), "port": whole(aboutPort),
 			"identity_files": list(aboutIdentity), "known_hosts_file": text(aboutKnownHosts), "accept_new_file": text(aboutAcceptNew),

@@ -18,6 +18,7 @@ resource "zkboot_ensemble" "this" {
     for name, h in var.hosts : name => {
       address  = h.address
       country  = h.country
+      lost     = h.lost
       host_key = h.host_key
       ssh      = h.ssh
       mounts = h.data_disk == null && h.log_disk == null ? null : merge(

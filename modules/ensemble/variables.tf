@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "hosts" {
-  description = "Machines by a name that stays. `id` (1 to 254, for life) makes a host a member; a host that leaves first loses its `id`, then its entry. `data_disk` is a blank device for everything that the member keeps, `log_disk` another for its transaction log."
+  description = "Machines by a name that stays. `id` (1 to 254, for life) makes a host a member; a host that leaves first loses its `id`, then its entry, and is `lost` meanwhile when its machine is gone. `data_disk` is a blank device for everything that the member keeps, `log_disk` another for its transaction log."
   type = map(object({
     address   = string
     id        = optional(number)
@@ -17,6 +17,7 @@ variable "hosts" {
     data_disk = optional(string)
     log_disk  = optional(string)
     country   = optional(string)
+    lost      = optional(bool)
     host_key  = optional(string)
     ssh = optional(object({
       address          = optional(string)
