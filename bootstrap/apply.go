@@ -146,7 +146,7 @@ func (e *Engine) wave(ctx context.Context, p *Plan, w Wave, hosts Hosts) Report 
 	if report.Failed() {
 		return report
 	}
-	for _, gate := range w.After {
+	for _, gate := range slices.Concat(w.Then, w.After) {
 		about := gate.Hosts
 		if len(about) == 0 {
 			about = w.Hosts()

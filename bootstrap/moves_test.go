@@ -39,7 +39,7 @@ func movingSite(t *testing.T) (*site, *movingRole, *bootstrap.Engine) {
 	s.spec.Ensemble.Members = map[string]bootstrap.Member{"zk3": three["zk3"]}
 	role.moves = []bootstrap.Move{
 		{Title: "zk3 comes", Hosts: []string{"zk3"}, Before: []bootstrap.SiteStep{toyStep("whole")}, Site: []bootstrap.SiteStep{toyStep("invite", "zk3")},
-			After: []bootstrap.SiteStep{toyStep("join", "zk3"), toyStep("everyone")}},
+			Then: []bootstrap.SiteStep{toyStep("join", "zk3")}, After: []bootstrap.SiteStep{toyStep("everyone")}},
 		{Title: "zk2 leaves", Hosts: []string{"zk2"}, Site: []bootstrap.SiteStep{toyStep("leave", "zk2")}, After: []bootstrap.SiteStep{toyStep("everyone")}},
 	}
 	return s, role, e

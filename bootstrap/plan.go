@@ -36,7 +36,7 @@ type Proof struct {
 }
 
 // Wave is a part of a Plan that ends before the next one begins. Its site steps come
-// first, then the steps of its hosts: all hosts at once, or, when Rolling, one host at a
+// first, then the steps of its hosts, then site steps that need these: all hosts at once, or, when Rolling, one host at a
 // time in the order that the Role picks, with Before and After around each turn. In a wave
 // that is not rolling they stand around the whole.
 type Wave struct {
@@ -48,6 +48,7 @@ type Wave struct {
 	Before  []SiteStep        `json:"before,omitempty"`
 	After   []SiteStep        `json:"after,omitempty"`
 	Steps   map[string][]Step `json:"steps,omitempty"` // by host
+	Then    []SiteStep        `json:"then,omitempty"`
 }
 
 // Hosts returns the hosts that have steps in the wave, sorted.
@@ -61,8 +62,8 @@ func (p *Plan) Empty() bool { return len(p.Waves) == 0 }
 func (p *Plan) Counts() (hosts, steps int) {
 	changed := map[string]bool{}
 	for _, w := range p.Waves {
-		steps += len(w.Site)
-		for _, st := range w.Site {
+		steps += len(w.Site) + len(w.Then)
+		for _, st := range slices.Concat(w.Site, w.Then) {
 			for _, h := range st.Hosts {
 				changed[h] = true
 			}
@@ -129,6 +130,7 @@ func (w Wave) print(b *strings.Builder) {
 			}
 		}
 	}
+	gates("site", w.Then)
 	gates("gate after"+each, w.After)
 }
 

@@ -93,11 +93,11 @@ type Mover interface {
 	Moves(s *Spec, now Site, in Intent) ([]Move, error)
 }
 
-// Move is one change of a role's set of hosts. It becomes a wave of its own: first Before and
-// Site, then the steps of its Hosts (the start of whoever joins, the removal of whoever
-// leaves), then After.
+// Move is one change of a role's set of hosts. It becomes a wave of its own: first the gates
+// Before and the steps of the Site, then the steps of its Hosts (the start of whoever joins,
+// the removal of whoever leaves), what is to be done Then, and the gates After.
 type Move struct {
-	Title               string
-	Hosts               []string
-	Before, Site, After []SiteStep
+	Title                     string
+	Hosts                     []string
+	Before, Site, Then, After []SiteStep
 }

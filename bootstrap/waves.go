@@ -170,7 +170,7 @@ func moves(role Role, s *Spec, now Site, in Intent) (movement, error) {
 		return out, err
 	}
 	for i, mv := range list {
-		out.waves = append(out.waves, Wave{Title: mv.Title, Before: mv.Before, Site: mv.Site, After: mv.After, Steps: map[string][]Step{}})
+		out.waves = append(out.waves, Wave{Title: mv.Title, Before: mv.Before, Site: mv.Site, Then: mv.Then, After: mv.After, Steps: map[string][]Step{}})
 		for _, h := range mv.Hosts {
 			out.hosts[h] = i
 		}

@@ -132,9 +132,9 @@ func step(name, title string, hosts ...string) bootstrap.SiteStep {
 }
 
 // whole are the gates behind every move.
-func whole(first ...bootstrap.SiteStep) []bootstrap.SiteStep {
+func whole() []bootstrap.SiteStep {
 	_, after := Role{}.Gates("")
-	return append(first, after...)
+	return after
 }
 
 // wipe takes what a member holds and lets it copy everything from the others.
@@ -228,7 +228,8 @@ func (mv mover) join(s Server) bootstrap.Move {
 	return bootstrap.Move{Title: fmt.Sprintf("%s joins the ensemble as server %d", host, s.ID), Hosts: []string{host},
 		Before: []bootstrap.SiteStep{step(stepEveryone, "every member votes, is in sync and holds the same data")},
 		Site:   []bootstrap.SiteStep{mv.invite(host)},
-		After:  whole(step(stepJoin, fmt.Sprintf("once %s is in sync, make it %s", host, as), host))}
+		Then:   []bootstrap.SiteStep{step(stepJoin, fmt.Sprintf("once %s is in sync, make it %s", host, as), host)},
+		After:  whole()}
 }
 
 func (mv mover) swap(j, l Server) []bootstrap.Move {
@@ -236,7 +237,8 @@ func (mv mover) swap(j, l Server) []bootstrap.Move {
 	out := []bootstrap.Move{{Title: fmt.Sprintf("%s (server %d) takes the place of %s (server %d)", host, j.ID, old, l.ID), Hosts: []string{host},
 		Before: []bootstrap.SiteStep{mv.restHolds(old)},
 		Site:   []bootstrap.SiteStep{mv.invite(host)},
-		After:  whole(step(stepSwap, fmt.Sprintf("once %s is in sync, take it in for %s in one reconfig", host, old), host, old))}}
+		Then:   []bootstrap.SiteStep{step(stepSwap, fmt.Sprintf("once %s is in sync, take it in for %s in one reconfig", host, old), host, old)},
+		After:  whole()}}
 	if h, standing := mv.spec.Hosts[old]; standing && !h.Lost {
 		out = append(out, bootstrap.Move{Title: "take the server of " + old + " away", Hosts: []string{old}})
 	}

@@ -58,7 +58,7 @@ func (sc *scene) moves(in bootstrap.Intent) ([]bootstrap.Move, error) {
 // words are a move in one line: what it is called, its site steps, and whose steps it has.
 func words(m bootstrap.Move) string {
 	line := ""
-	for _, list := range [][]bootstrap.SiteStep{m.Before, m.Site, m.After} {
+	for _, list := range [][]bootstrap.SiteStep{m.Before, m.Site, m.Then, m.After} {
 		for _, st := range list {
 			if st.Name != stepEveryone && st.Name != stepCanary {
 				line += fmt.Sprintf("%s %s, ", st.Name, strings.Join(st.Hosts, "<-"))
@@ -240,7 +240,7 @@ func TestMovesLeadToTheSpec(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range moves {
-			for _, st := range slices.Concat(m.Site, m.After) {
+			for _, st := range slices.Concat(m.Site, m.Then) {
 				switch st.Name {
 				case stepJoin, stepSwap:
 					joiner, ok := memberOn(sc.spec, st.Hosts[0])
