@@ -132,9 +132,13 @@ func (m member) firstStart(have bootstrap.State, list Dynamic, further ...bootst
 	return steps
 }
 
-// clear deletes what a server leaves that started and never saw a quorum.
+// clear deletes what a server leaves that started and never saw a quorum. The same files belong
+// to the data where there is any: without its snapshot a log is nothing.
 func (m member) clear(have bootstrap.State) []bootstrap.Step {
 	var steps []bootstrap.Step
+	if m.dataOn(have) == bootstrap.DataPresent {
+		return nil
+	}
 	for _, f := range m.leftovers() {
 		id := bootstrap.NewID(bootstrap.KindFile, f)
 		if was := have.Find(id); was != nil {

@@ -69,16 +69,17 @@ func (Role) Moves(s *bootstrap.Spec, now bootstrap.Site, in bootstrap.Intent) ([
 	d, formed := live(vs)
 	rs := roster(vs)
 	formed = formed && len(holders(rs)) > 0
+	c := compare(d, Founding(s))
+	mv := mover{spec: s, vs: vs}
 	if in.Verb == bootstrap.VerbReplace {
-		if err := replaceable(s, rs, formed, in.Hosts); err != nil {
+		if err := replaceable(s, rs, c, formed, in.Hosts); err != nil {
 			return nil, err
 		}
+		mv.anew = in.Hosts
 	}
 	if !formed {
 		return nil, nil
 	}
-	c := compare(d, Founding(s))
-	mv := mover{spec: s, vs: vs}
 	var out []bootstrap.Move
 	for _, v := range rs {
 		switch {
@@ -104,15 +105,18 @@ func holders(vs []view) []view {
 }
 
 // replaceable refuses to take the data of a member that the others cannot give back to it.
-func replaceable(s *bootstrap.Spec, rs []view, formed bool, hosts []string) error {
+// One that has not joined yet has nothing that anybody would miss.
+func replaceable(s *bootstrap.Spec, rs []view, c change, formed bool, hosts []string) error {
 	for _, host := range hosts {
 		m, ok := memberOn(s, host)
 		if !ok {
 			return fmt.Errorf("%w: %s is no member of the ensemble; members: %s", bootstrap.ErrRefused, host, strings.Join(s.MemberNames(), ", "))
 		}
-		i := slices.IndexFunc(rs, func(v view) bool { return v.host == host })
-		if !formed || i < 0 {
-			return refusedf(view{member: m}, "apply", "%s is no member of the live ensemble, so there is nothing to replace", host)
+		if !formed {
+			return refusedf(view{member: m}, "apply", "there is no live ensemble, so that %s could copy from nobody", host)
+		}
+		if slices.ContainsFunc(c.join, func(j Server) bool { return j.ID == m.id }) {
+			continue
 		}
 		if err := othersHold(rs, host); err != nil {
 			return err
@@ -125,6 +129,7 @@ func replaceable(s *bootstrap.Spec, rs []view, formed bool, hosts []string) erro
 type mover struct {
 	spec *bootstrap.Spec
 	vs   []view
+	anew []string // hosts whose data goes
 }
 
 func step(name, title string, hosts ...string) bootstrap.SiteStep {
@@ -139,10 +144,9 @@ func whole() []bootstrap.SiteStep {
 
 // wipe takes what a member holds and lets it copy everything from the others.
 func (mv mover) wipe(v view) bootstrap.Move {
-	dirs := strings.Join(distinct(versionDir(v.member.data), versionDir(v.dataLog)), " and ")
 	return bootstrap.Move{Title: v.host + " begins anew and copies everything from the others", Hosts: []string{v.host},
 		Before: []bootstrap.SiteStep{step(stepOthersHold, "the others have a quorum without "+v.host+" and no reason to doubt their data", v.host)},
-		Site:   []bootstrap.SiteStep{step(stepWipe, "stop "+v.host+", delete "+dirs+", give it the live list of members", v.host)},
+		Site:   []bootstrap.SiteStep{mv.empty(v.host, "the live list of members")},
 		After:  whole()}
 }
 
@@ -217,7 +221,17 @@ func (mv mover) leaderLast(list []Server) []Server {
 func (mv mover) name(s Server) string { return cmp.Or(hostOf(mv.spec, s), fmt.Sprintf("server %d", s.ID)) }
 
 func (mv mover) invite(host string) bootstrap.SiteStep {
-	return step(stepInvite, "give "+host+" the live list of members, with itself as an observer", host)
+	const list = "the live list of members, with itself as an observer"
+	if slices.Contains(mv.anew, host) {
+		return mv.empty(host, list)
+	}
+	return step(stepInvite, "give "+host+" "+list, host)
+}
+
+func (mv mover) empty(host, list string) bootstrap.SiteStep {
+	l := layoutOf(mv.spec)
+	dirs := strings.Join(distinct(versionDir(l.data), versionDir(l.dataLog)), " and ")
+	return step(stepWipe, "stop "+host+", delete "+dirs+", give it "+list, host)
 }
 
 func (mv mover) join(s Server) bootstrap.Move {

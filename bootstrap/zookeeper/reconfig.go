@@ -107,7 +107,8 @@ func inSync(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, name stri
 		}
 		v := vs[i]
 		if !v.follows() {
-			return gateError(name, v, "look at `journalctl -u "+v.unit+"` on the host", "expected %s to follow the leader %s, found %s", v.host, found[0].host, v.condition())
+			return gateError(name, v, "look at `journalctl -u "+v.unit+"` on the host; when old data keeps it from starting, `zkboot replace "+v.host+"` takes that away",
+				"expected %s to follow the leader %s, found %s", v.host, found[0].host, v.condition())
 		}
 		if d, ok := live(vs); ok && slices.ContainsFunc(d.Servers, func(s Server) bool { return s.ID == m.id }) {
 			return nil

@@ -38,6 +38,7 @@ type actor struct {
 	facts   bootstrap.Facts
 	cluster string
 	list    *Dynamic // the live configuration; nil for the spec's
+	steps   []bootstrap.Step
 }
 
 // emptyScene is a site on which nothing was ever done.
@@ -189,6 +190,7 @@ func (a *actor) Look(context.Context, ...bootstrap.ID) (bootstrap.Facts, bootstr
 
 func (a *actor) Change(_ context.Context, steps ...bootstrap.Step) error {
 	for _, st := range steps {
+		a.steps = append(a.steps, st)
 		if st.Owner != "" {
 			return fmt.Errorf("formation sent a step with an owner: %s", st)
 		}
