@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/zkboot/zkboot/bootstrap"
@@ -39,13 +40,28 @@ func Status(s *bootstrap.Spec, now bootstrap.Site) StatusReport {
 	if s.Ensemble == nil {
 		return r
 	}
-	vs := views(s, now)
-	r.Quorum = quorate(vs)
-	if found := leaders(vs); len(found) == 1 {
+	vs := known(s, now)
+	rs := roster(vs)
+	r.Quorum = quorate(rs)
+	if found := leaders(rs); len(found) == 1 {
 		r.Leader, r.ConfigVersion = found[0].host, found[0].configVersion()
 	}
 	for _, v := range vs {
-		r.Members = append(r.Members, v.status(r.Quorum))
+		i := slices.IndexFunc(rs, func(m view) bool { return m.host == v.host })
+		if i >= 0 {
+			v.voter = rs[i].voter // as it is, not as it is wanted
+		} else if !v.planned {
+			continue // it has left, and its server is to be removed
+		}
+		m := v.status(r.Quorum)
+		switch {
+		case m.Error != "":
+		case i < 0:
+			m.Error = "no member of the live configuration yet: apply"
+		case !v.planned:
+			m.Error = "to leave the ensemble: apply"
+		}
+		r.Members = append(r.Members, m)
 	}
 	return r
 }

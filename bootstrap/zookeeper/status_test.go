@@ -119,3 +119,22 @@ func TestProveAnswersEveryQuestion(t *testing.T) {
 		t.Errorf("%d checks are judged, the catalogue has %d", len(got), len(want))
 	}
 }
+
+// Between a change of the spec and its apply the status is that of the live configuration: a
+// quorum of its members counts, and who is to come or to go is told.
+func TestStatusWhileMembersChange(t *testing.T) {
+	sc := grown(3, 5).wants("zk4", "zk5", "-zk1").stop("zk2")
+	r := Status(sc.spec, sc.site())
+	if !r.Quorum || r.Leader != "zk3" {
+		t.Errorf("quorum %t, leader %q: want a quorum of zk1 and zk3", r.Quorum, r.Leader)
+	}
+	notes := map[string]string{}
+	for _, m := range r.Members {
+		notes[m.Host] = m.Error
+	}
+	for host, want := range map[string]string{"zk1": "to leave the ensemble: apply", "zk2": "srvr: connection refused", "zk3": "", "zk4": "no server answers at 10.0.0.4:2181"} {
+		if got, ok := notes[host]; !ok || got != want {
+			t.Errorf("%s: %q, want %q", host, got, want)
+		}
+	}
+}
