@@ -36,8 +36,8 @@ func quorumWithout(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, ho
 // (seen on 3.8.0, where such a follower came back with other data than the rest).
 func canMiss(vs []view, host string) error {
 	for _, v := range vs {
-		if n, ok := v.mntr("zk_unrecoverable_error_count"); ok && n > 0 && v.host == host {
-			f := gateError(stepQuorumWithout, v, "stop it, wipe both version-2 directories, start it and let it join again",
+		if n := v.unexplained(); n > 0 && v.host == host {
+			f := gateError(stepQuorumWithout, v, "`zkboot replace "+host+"` lets it copy everything from the others",
 				"%s counts %.0f unrecoverable errors, and a restart could bring back other data than the others hold", host, n)
 			f.Err = fmt.Errorf("%w: %w", bootstrap.ErrRefused, errDiverged) // no use to wait
 			return f
@@ -88,11 +88,9 @@ func othersHold(vs []view, host string) error {
 		return err
 	}
 	for _, v := range others {
-		for _, counter := range []string{"zk_digest_mismatches_count", "zk_unrecoverable_error_count"} {
-			if n, ok := v.mntr(counter); ok && n > 0 {
-				return gateError(stepOthersHold, v, "find out which member holds the right data before one of them is emptied; a backup first",
-					"%s counts %s=%.0f, so that what %s would copy is in doubt", v.host, counter, n, host)
-			}
+		if why := v.doubt(); why != "" {
+			return gateError(stepOthersHold, v, "find out which member holds the right data before one of them is emptied; a backup first",
+				"%s counts %s, so that what %s would copy is in doubt", v.host, why, host)
 		}
 	}
 	return nil
@@ -257,7 +255,7 @@ func sameData(vs []view) error {
 func diverged(v view, format string, args ...any) error {
 	return bootstrap.Finding{Severity: bootstrap.SeverityError, Host: v.host, Step: stepEveryone, Err: errDiverged,
 		Text: errDiverged.Error() + ": " + fmt.Sprintf(format, args...),
-		Hint: "never restart it as it is (ZOOKEEPER-4882): stop it, wipe both version-2 directories and let it join again"}
+		Hint: "never restart it as it is (ZOOKEEPER-4882): `zkboot replace " + v.host + "` lets it copy everything from the others"}
 }
 
 // commonDigest returns the latest zxid that every member has a digest for.

@@ -123,7 +123,7 @@ func TestASuspectMemberIsNotRestarted(t *testing.T) {
 	sc := healthyScene(testSpec(3))
 	sc.servers["zk2"].mntr["zk_unrecoverable_error_count"] = "1"
 	err := canMiss(sc.views(), "zk2")
-	refused(t, err, "zk2 counts 1 unrecoverable errors", "wipe both version-2 directories")
+	refused(t, err, "zk2 counts 1 unrecoverable errors", "`zkboot replace zk2`")
 	if !errors.Is(err, errDiverged) {
 		t.Errorf("the gate would wait for it: %v", err)
 	}

@@ -218,7 +218,9 @@ func (mv mover) leaderLast(list []Server) []Server {
 	return out
 }
 
-func (mv mover) name(s Server) string { return cmp.Or(hostOf(mv.spec, s), fmt.Sprintf("server %d", s.ID)) }
+func (mv mover) name(s Server) string {
+	return cmp.Or(hostOf(mv.spec, s), fmt.Sprintf("server %d", s.ID))
+}
 
 func (mv mover) invite(host string) bootstrap.SiteStep {
 	const list = "the live list of members, with itself as an observer"

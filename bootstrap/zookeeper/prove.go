@@ -45,7 +45,7 @@ func (r Role) Prove(ctx context.Context, s *bootstrap.Spec, now bootstrap.Site, 
 	checks = append(checks, proveVersion(s, vs), proveJava(now, vs), proveSyncLimit(s, now, vs, limits), proveTickTime(s, now, vs, limits),
 		proveFlush(vs, limits), proveCounts(vs, limits, "ensemble.disk_errors",
 			"zk_digest_mismatches_count", "zk_fsync_threshold_exceed_count"),
-		proveCounts(vs, limits, "ensemble.errors", "zk_unrecoverable_error_count"),
+		proveErrors(vs, limits),
 		proveDescriptors(vs, limits), proveExposure(now, vs))
 	return verify.Join(checks)
 }
@@ -260,6 +260,18 @@ func proveCounts(vs []view, limits verify.Thresholds, id string, counters ...str
 		c.Text += " on " + host
 	}
 	return c
+}
+
+// proveErrors judges the errors that the loss of a leader does not explain.
+func proveErrors(vs []view, limits verify.Thresholds) verify.Check {
+	const counter = "zk_unrecoverable_error_count"
+	out := slices.Clone(vs)
+	for i, v := range out {
+		if _, ok := v.mntr(counter); ok {
+			out[i].z.Mntr = map[string]string{counter: fmt.Sprintf("%.0f", v.unexplained())}
+		}
+	}
+	return proveCounts(out, limits, "ensemble.errors", counter)
 }
 
 // proveDescriptors judges the member that is nearest to its limit: at the limit a server
