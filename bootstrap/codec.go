@@ -60,6 +60,7 @@ var readers = map[Kind]func(json.RawMessage) (Resource, error){
 	KindFile:      read[File],
 	KindSysctl:    read[Sysctl],
 	KindKernel:    read[Kernel],
+	KindRestore:   read[Restore],
 	KindUnit:      read[Unit],
 	KindZooKeeper: read[ZooKeeper],
 	KindCandidate: read[Candidate],

@@ -236,8 +236,11 @@ func (e *Engine) PlanFrom(s *Spec, now Site, in Intent) (*Plan, Report) {
 		plan.Seen[name] = now.Hosts[name].State.Fingerprint()
 	}
 	build := buildWaves
-	if in.Verb == VerbRestart {
+	switch in.Verb {
+	case VerbRestart:
 		build = restartWaves
+	case VerbRestore:
+		build = restoreWaves
 	}
 	var err error
 	if plan.Waves, err = build(s, all, now, in); err != nil {

@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"io"
 	"net"
 	"slices"
 
@@ -34,8 +35,24 @@ type Host interface {
 	// Reveal returns the content of a Secret on the host. It is never logged and never
 	// leaves the process that asked.
 	Reveal(ctx context.Context, path string) (string, error)
+	// ListData lists the regular files in a directory of data, by name. Only a directory that
+	// a manifest on the host owns as data (Dir.Data) is listed; for any other the error wraps
+	// ErrRefused.
+	ListData(ctx context.Context, dir string) ([]DataFile, error)
+	// ReadData streams the first size bytes of a file that ListData lists, at the pace at
+	// which they are read. A file that has become shorter is an error of the last Read.
+	// Closing the reader early, or the end of ctx, ends the stream on the host too.
+	ReadData(ctx context.Context, path string, size int64) (io.ReadCloser, error)
 	// Close gives the lock back and ends the connection.
 	Close() error
+}
+
+// DataFile is a regular file in a directory of data. Used is where its last byte that is not
+// in a hole ends, at most Size: ZooKeeper makes its logs larger than what is in them.
+type DataFile struct {
+	Name string `json:"name"`
+	Size int64  `json:"size"` // bytes
+	Used int64  `json:"used"` // bytes
 }
 
 // Hosts are the open hosts of a site by name. A host that could not be reached is

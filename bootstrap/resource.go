@@ -26,7 +26,9 @@ const (
 	KindFile      Kind = "file"
 	KindSysctl    Kind = "sysctl"
 	KindKernel    Kind = "kernel"
-	KindUnit      Kind = "unit"
+	// KindRestore is never owned: a backup on its way into a data directory, named by that.
+	KindRestore Kind = "restore"
+	KindUnit    Kind = "unit"
 	// KindZooKeeper is observed only: a ZooKeeper server on the host, named by the
 	// path of its zoo.cfg.
 	KindZooKeeper Kind = "zookeeper"
@@ -36,7 +38,7 @@ const (
 
 // kinds is the order of creation.
 var kinds = []Kind{KindAptSource, KindPackage, KindUser, KindMount, KindDir, KindSecret,
-	KindHostKey, KindArchive, KindFile, KindSysctl, KindKernel, KindUnit}
+	KindHostKey, KindArchive, KindFile, KindSysctl, KindKernel, KindRestore, KindUnit}
 
 // ID names one thing on one host: its kind and its name within the kind, such as
 // "file:/etc/zookeeper/main/zoo.cfg" or "sysctl:vm.swappiness".

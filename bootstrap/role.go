@@ -56,7 +56,13 @@ const (
 	// VerbReplace converges, and has the hosts it names come back without what they hold: what
 	// lies there is taken away and copied from the others.
 	VerbReplace Verb = "replace"
-	VerbTurn    Verb = "turn"
+	// VerbRestore puts a backup in the place of the data: Next gives the site step that does
+	// it, for which Intent.Backup says what.
+	VerbRestore Verb = "restore"
+	// VerbRestored is the Engine's own question at the end of a restore: which site step
+	// proves it?
+	VerbRestored Verb = "restored"
+	VerbTurn     Verb = "turn"
 )
 
 // Intent is a verb with its objects.
@@ -68,6 +74,8 @@ type Intent struct {
 	Reachable bool `json:"reachable,omitempty"`
 	// Probe forces the hardware probe even on hosts with a stored verdict.
 	Probe bool `json:"probe,omitempty"`
+	// Backup is what a restore puts back.
+	Backup *Backup `json:"backup,omitempty"`
 }
 
 // SiteStep is a change or a check of the site as a whole. It is data, like a Step; the
@@ -77,6 +85,8 @@ type SiteStep struct {
 	Name  string   `json:"name"`            // such as "form", "quorum without", "canary"
 	Hosts []string `json:"hosts,omitempty"` // whom it is about; "turn": whose turn it is; none: the hosts of its wave
 	Title string   `json:"title"`           // one line for the operator
+	// Backup is what a step of a restore puts back or proves.
+	Backup *Backup `json:"backup,omitempty"`
 }
 
 // Gated is a Role whose hosts change one at a time. Gates returns what must hold before

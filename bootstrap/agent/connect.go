@@ -118,6 +118,49 @@ func (c *remote) Reveal(ctx context.Context, path string) (string, error) {
 	return secret, err
 }
 
+// ListData implements bootstrap.Host.
+func (c *remote) ListData(ctx context.Context, dir string) ([]bootstrap.DataFile, error) {
+	var files []bootstrap.DataFile
+	err := c.call(ctx, methodList, listArgs{Dir: dir}, &files)
+	return files, err
+}
+
+// ReadData implements bootstrap.Host.
+func (c *remote) ReadData(ctx context.Context, path string, size int64) (io.ReadCloser, error) {
+	conn, err := exchange(ctx, c.session, methodRead, readArgs{Path: path, Size: size}, &none{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	return &dataReader{blobReader: blobReader{ReadCloser: conn}, ctx: ctx, stop: stop}, nil
+}
+
+// dataReader is a file that a host streams. What breaks the stream says why it ended.
+type dataReader struct {
+	blobReader
+	ctx  context.Context
+	stop func() bool
+}
+
+// Read implements io.Reader.
+func (r *dataReader) Read(p []byte) (int, error) {
+	n, err := r.blobReader.Read(p)
+	var told *fault
+	switch {
+	case err == nil, errors.Is(err, io.EOF), errors.As(err, &told):
+		return n, err
+	case r.ctx.Err() != nil:
+		return n, fmt.Errorf("%s: %w", methodRead, context.Cause(r.ctx))
+	}
+	return n, lost(methodRead, err)
+}
+
+// Close implements io.Closer.
+func (r *dataReader) Close() error {
+	r.stop()
+	return r.blobReader.Close()
+}
+
 // DialContext implements bootstrap.Host.
 func (c *remote) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	conn, err := exchange(ctx, c.session, methodDial, dialArgs{Network: network, Addr: addr}, &none{}, nil)
@@ -234,8 +277,13 @@ func (c *remote) name(steps []bootstrap.Step, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range steps {
-		if a, ok := s.Want.Resource.(bootstrap.Archive); ok {
+		switch a := s.Want.Resource.(type) {
+		case bootstrap.Archive:
 			c.named[blobArgs{SHA512: a.SHA512, URL: a.URL}] += n
+		case bootstrap.Restore:
+			if a.Stage == bootstrap.RestoreStaged {
+				c.named[blobArgs{SHA512: a.SHA512, URL: a.URL}] += n
+			}
 		}
 	}
 }

@@ -165,6 +165,8 @@ type fakeHost struct {
 	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
 	lock   func(context.Context, string) error
 	reveal func(context.Context, string) (string, error)
+	list   func(context.Context, string) ([]bootstrap.DataFile, error)
+	read   func(context.Context, string, int64) (io.ReadCloser, error)
 
 	mu     sync.Mutex
 	closed int
@@ -212,6 +214,20 @@ func (f *fakeHost) Reveal(ctx context.Context, path string) (string, error) {
 		return "", errUntold
 	}
 	return f.reveal(ctx, path)
+}
+
+func (f *fakeHost) ListData(ctx context.Context, dir string) ([]bootstrap.DataFile, error) {
+	if f.list == nil {
+		return nil, errUntold
+	}
+	return f.list(ctx, dir)
+}
+
+func (f *fakeHost) ReadData(ctx context.Context, path string, size int64) (io.ReadCloser, error) {
+	if f.read == nil {
+		return nil, errUntold
+	}
+	return f.read(ctx, path, size)
 }
 
 func (f *fakeHost) Close() error {

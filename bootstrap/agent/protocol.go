@@ -33,6 +33,8 @@ const (
 	methodDial   = "dial"
 	methodLock   = "lock"
 	methodReveal = "reveal"
+	methodList   = "list"
+	methodRead   = "read"
 	methodClose  = "close"
 	methodBlob   = "blob"
 )
@@ -67,6 +69,15 @@ type lockArgs struct {
 
 type revealArgs struct {
 	Path string `json:"path"`
+}
+
+type listArgs struct {
+	Dir string `json:"dir"`
+}
+
+type readArgs struct {
+	Path string `json:"path"`
+	Size int64  `json:"size"`
 }
 
 type blobArgs struct {

@@ -96,8 +96,13 @@ func (s server) handle(ctx context.Context, conn net.Conn) {
 	out := &answer{conn: conn}
 	ctx = withOperator(ctx, operator{note: out.note, blob: s.blob})
 
-	if req.Method == methodDial {
+	switch req.Method {
+	case methodDial:
 		s.dial(ctx, conn, req, unwatch)
+		return
+	case methodRead:
+		s.read(ctx, conn, req)
+		unwatch()
 		return
 	}
 	v, err := s.call(ctx, req)
@@ -156,7 +161,7 @@ func (a *answer) write(r reply, last bool) {
 	}
 }
 
-// call carries out every method but dial.
+// call carries out every method but dial and read.
 func (s server) call(ctx context.Context, req request) (any, error) {
 	switch req.Method {
 	case methodHello:
@@ -179,6 +184,8 @@ func (s server) call(ctx context.Context, req request) (any, error) {
 		return with(req, func(a lockArgs) (any, error) { return none{}, s.host.Lock(ctx, a.Who) })
 	case methodReveal:
 		return with(req, func(a revealArgs) (any, error) { return s.host.Reveal(ctx, a.Path) })
+	case methodList:
+		return with(req, func(a listArgs) (any, error) { return s.host.ListData(ctx, a.Dir) })
 	case methodClose:
 		return with(req, func(none) (any, error) { return none{}, s.host.Close() })
 	}
@@ -218,6 +225,23 @@ func (s server) dial(ctx context.Context, conn net.Conn, req request, unwatch fu
 	_, _ = io.Copy(target, conn)
 	target.Close()
 	back.Wait()
+}
+
+// read streams a file of data. The operator closes its end, which the watch of the call
+// sees, when it wants no more: yamux would keep the writer waiting for it.
+func (s server) read(ctx context.Context, conn net.Conn, req request) {
+	v, err := with(req, func(a readArgs) (any, error) { return s.host.ReadData(ctx, a.Path, a.Size) })
+	if werr := writeJSON(conn, result(none{}, err)); err != nil || werr != nil {
+		if err == nil {
+			v.(io.ReadCloser).Close()
+		}
+		return
+	}
+	file := v.(io.ReadCloser)
+	defer file.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Unix(1, 0)) })
+	defer stop()
+	_ = sendBlob(conn, file) // the operator sees that the end is missing
 }
 
 // blob opens an archive on the operator's machine.

@@ -136,6 +136,7 @@ func (m *machine) lookers() []looker {
 		{bootstrap.KindFile, m.lookFiles},
 		{bootstrap.KindSysctl, m.lookSysctls},
 		{bootstrap.KindKernel, m.lookKernel},
+		{bootstrap.KindRestore, m.lookRestores},
 		{bootstrap.KindUnit, m.lookUnits},
 		{bootstrap.KindZooKeeper, m.lookZooKeepers},
 		{bootstrap.KindCandidate, m.lookCandidates},
@@ -213,6 +214,8 @@ func (m *machine) applyOne(ctx context.Context, s bootstrap.Step, note func(stri
 		return m.putSysctl(want, note)
 	case bootstrap.Kernel:
 		return m.putKernel(ctx, want, note)
+	case bootstrap.Restore:
+		return m.putRestore(ctx, want, note)
 	}
 	return fmt.Errorf("%s things are observed, not made", s.Target.Kind())
 }
@@ -233,6 +236,8 @@ func (m *machine) deleteOne(ctx context.Context, s bootstrap.Step, note func(str
 		return m.deleteArchive(name, note)
 	case bootstrap.KindSecret, bootstrap.KindFile:
 		return m.deleteFile(name)
+	case bootstrap.KindRestore:
+		return m.endRestore(name)
 	}
 	// Kernel settings are put back, which is an update; they cannot be deleted. Nor can a host
 	// key, without which the host would let nobody in.
@@ -286,7 +291,7 @@ func checkID(id bootstrap.ID) error {
 	case bootstrap.KindSysctl:
 		ok = name != "" && !strings.Contains(name, "..") && !strings.ContainsAny(name, " \n\x00")
 	case bootstrap.KindMount, bootstrap.KindDir, bootstrap.KindSecret, bootstrap.KindArchive,
-		bootstrap.KindFile, bootstrap.KindZooKeeper:
+		bootstrap.KindFile, bootstrap.KindZooKeeper, bootstrap.KindRestore:
 		ok = path.IsAbs(name) && path.Clean(name) == name && name != "/" && !strings.ContainsAny(name, "\n\x00")
 		want = "a clean absolute path below /"
 	case bootstrap.KindHostKey: // ssh-keygen is given its path, so root alone may write to the folder

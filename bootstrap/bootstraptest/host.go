@@ -5,6 +5,7 @@
 package bootstraptest
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -12,8 +13,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"maps"
 	"net"
+	"path"
 	"reflect"
 	"slices"
 	"sync"
@@ -31,6 +35,10 @@ type Machine struct {
 	Probes func(verify.Query) (verify.Result, error)                         // nil: probing is an error
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: dialling is an error
 	Secret map[string]string                                                 // what Reveal knows
+	// Data are files in directories of data, by path; ListData and ReadData know no others.
+	Data map[string][]byte
+	// Reading wraps each file that ReadData opens; nil: as it is.
+	Reading func(path string, r io.ReadCloser) io.ReadCloser
 	// Observe adds what Look sees besides the things in memory, such as a ZooKeeper server.
 	Observe func(things map[bootstrap.ID]bootstrap.Resource) []bootstrap.Resource
 
@@ -326,6 +334,45 @@ func (c *conn) Reveal(_ context.Context, path string) (string, error) {
 		return "", fmt.Errorf("this test machine has no secret %s", path)
 	}
 	return s, nil
+}
+
+func (c *conn) ListData(_ context.Context, dir string) ([]bootstrap.DataFile, error) {
+	m := c.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c.closed || m.cutAfter == 0 {
+		return nil, ErrCut
+	}
+	var files []bootstrap.DataFile
+	for _, p := range slices.Sorted(maps.Keys(m.Data)) {
+		if path.Dir(p) != dir {
+			continue
+		}
+		size := int64(len(m.Data[p]))
+		files = append(files, bootstrap.DataFile{Name: path.Base(p), Size: size, Used: size})
+	}
+	if files == nil {
+		return nil, fmt.Errorf("%w: this test machine has no data in %s", bootstrap.ErrRefused, dir)
+	}
+	return files, nil
+}
+
+func (c *conn) ReadData(_ context.Context, p string, size int64) (io.ReadCloser, error) {
+	m := c.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c.closed || m.cutAfter == 0 {
+		return nil, ErrCut
+	}
+	content, ok := m.Data[p]
+	if !ok || size < 0 || size > int64(len(content)) {
+		return nil, fmt.Errorf("this test machine has no %d bytes of %s: %w", size, p, fs.ErrNotExist)
+	}
+	r := io.NopCloser(bytes.NewReader(content[:size]))
+	if m.Reading != nil {
+		return m.Reading(p, r), nil
+	}
+	return r, nil
 }
 
 func (c *conn) Close() error {

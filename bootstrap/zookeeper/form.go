@@ -26,6 +26,10 @@ func (r Role) Do(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, st b
 		return everyone(ctx, s, h)
 	case stepCanary:
 		return canary(ctx, s, h)
+	case stepRestore:
+		return putBack(ctx, s, h, st.Backup)
+	case stepRestored:
+		return proveRestored(ctx, s, h, st.Backup)
 	}
 	if do, ok := r.moving()[st.Name]; ok {
 		return do(ctx, s, h, st.Hosts)
@@ -150,12 +154,7 @@ func (m member) clear(have bootstrap.State) []bootstrap.Step {
 
 // put is the step that writes a file over whatever was seen there.
 func put(have bootstrap.State, f bootstrap.File) bootstrap.Step {
-	was := have.Find(f.ID())
-	st := bootstrap.Step{Action: bootstrap.ActionCreate, Target: f.ID(), Was: bootstrap.Thing{Resource: was}, Want: bootstrap.Thing{Resource: f}}
-	if was != nil {
-		st.Action = bootstrap.ActionUpdate
-	}
-	return st
+	return update(have, f)
 }
 
 // recoverQuorum prepares stopped members for a start: one that lost its configuration

@@ -62,8 +62,8 @@ func compare(have, want Dynamic) change {
 // change places, join, change roles and leave, each by a reconfig of its own. A quorum is
 // never asked for more than one change at a time, and the leader leaves last.
 func (Role) Moves(s *bootstrap.Spec, now bootstrap.Site, in bootstrap.Intent) ([]bootstrap.Move, error) {
-	if s.Ensemble == nil || in.Verb == bootstrap.VerbDestroy {
-		return nil, nil
+	if s.Ensemble == nil || in.Verb == bootstrap.VerbDestroy || in.Verb == bootstrap.VerbRestore {
+		return nil, nil // a restore begins with the members of the spec, whoever they were before
 	}
 	vs := known(s, now)
 	d, formed := live(vs)

@@ -33,7 +33,14 @@ func (Role) Next(s *bootstrap.Spec, now bootstrap.Site, in bootstrap.Intent) (bo
 		return bootstrap.SiteStep{}, false, nil
 	}
 	switch in.Verb {
+	case bootstrap.VerbRestore:
+		return planRestore(s, now, in.Backup)
+	case bootstrap.VerbRestored:
+		return planProof(s, in.Backup), true, nil
 	case bootstrap.VerbConverge, bootstrap.VerbReplace:
+		if err := cutOff(s, now); err != nil {
+			return bootstrap.SiteStep{}, false, err
+		}
 		return converge(known(s, now))
 	case bootstrap.VerbTurn:
 		return turn(views(s, now), in.Hosts)

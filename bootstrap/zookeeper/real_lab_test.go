@@ -447,4 +447,10 @@ func (m *machine) Lock(context.Context, string) error { return nil }
 func (m *machine) Reveal(context.Context, string) (string, error) {
 	return "", errors.New("no secrets here")
 }
+func (m *machine) ListData(context.Context, string) ([]bootstrap.DataFile, error) {
+	return nil, errors.New("no files here")
+}
+func (m *machine) ReadData(context.Context, string, int64) (io.ReadCloser, error) {
+	return nil, errors.New("no files here")
+}
 func (m *machine) Close() error { return nil }

@@ -55,7 +55,7 @@ func (Role) Queries(s *bootstrap.Spec, host string) []bootstrap.ID {
 		m = outsider(s, host)
 		return []bootstrap.ID{m.observed(), bootstrap.NewID(bootstrap.KindUnit, m.unit)}
 	}
-	ids := []bootstrap.ID{m.observed(), bootstrap.NewID(bootstrap.KindCandidate, library)}
+	ids := []bootstrap.ID{m.observed(), m.restoreID(), bootstrap.NewID(bootstrap.KindCandidate, library)}
 	for _, p := range platforms() {
 		d, err := m.desired(p, bootstrap.Seen{}, "")
 		if err != nil {

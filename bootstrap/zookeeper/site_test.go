@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"strings"
@@ -211,6 +212,12 @@ func (a *actor) Probe(context.Context, verify.Query) (verify.Result, error) {
 func (a *actor) Lock(context.Context, string) error { return errors.New("a role takes no locks") }
 func (a *actor) Reveal(context.Context, string) (string, error) {
 	return "", errors.New("this actor has no secrets")
+}
+func (a *actor) ListData(context.Context, string) ([]bootstrap.DataFile, error) {
+	return nil, errors.New("this actor has no files")
+}
+func (a *actor) ReadData(context.Context, string, int64) (io.ReadCloser, error) {
+	return nil, errors.New("this actor has no files")
 }
 func (a *actor) Close() error { return nil }
 
