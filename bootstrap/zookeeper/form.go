@@ -154,7 +154,7 @@ func (m member) clear(have bootstrap.State) []bootstrap.Step {
 
 // put is the step that writes a file over whatever was seen there.
 func put(have bootstrap.State, f bootstrap.File) bootstrap.Step {
-	return update(have, f)
+	return stepTo(have, f)
 }
 
 // recoverQuorum prepares stopped members for a start: one that lost its configuration

@@ -126,7 +126,9 @@ func putBack(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, b *boots
 		return nil
 	}
 	epoch := nextEpoch(ms, before, b)
-	err = changeAll(ctx, ms, h, func(m member, have bootstrap.State) []bootstrap.Step { return []bootstrap.Step{m.staging(have, b, epoch)} })
+	err = changeAll(ctx, ms, h, func(m member, have bootstrap.State) []bootstrap.Step {
+		return []bootstrap.Step{m.staging(have, b, epoch)}
+	})
 	if err != nil {
 		return err
 	}
@@ -247,12 +249,12 @@ func nextEpoch(ms []member, states []bootstrap.State, b *bootstrap.Backup) uint6
 
 // staging puts the backup beside the data.
 func (m member) staging(have bootstrap.State, b *bootstrap.Backup, epoch uint64) bootstrap.Step {
-	return update(have, bootstrap.Restore{Dir: m.data, LogDir: m.dataLog, SHA512: b.SHA512, Stage: bootstrap.RestoreStaged, Epoch: epoch,
+	return stepTo(have, bootstrap.Restore{Dir: m.data, LogDir: m.dataLog, SHA512: b.SHA512, Stage: bootstrap.RestoreStaged, Epoch: epoch,
 		URL: b.URL, Size: b.Size, Owner: account, Group: account})
 }
 
-// update is the step that makes a thing as wanted, over whatever was seen of it.
-func update(have bootstrap.State, want bootstrap.Resource) bootstrap.Step {
+// stepTo is the step that makes a thing as wanted, over whatever was seen of it.
+func stepTo(have bootstrap.State, want bootstrap.Resource) bootstrap.Step {
 	was := have.Find(want.ID())
 	st := bootstrap.Step{Action: bootstrap.ActionCreate, Target: want.ID(), Was: bootstrap.Thing{Resource: was}, Want: bootstrap.Thing{Resource: want}}
 	if was != nil {
@@ -268,7 +270,7 @@ func (m member) stopping(have bootstrap.State) []bootstrap.Step {
 		return nil
 	}
 	unit.Running, unit.Rev = false, ""
-	return []bootstrap.Step{update(have, unit)}
+	return []bootstrap.Step{stepTo(have, unit)}
 }
 
 // starting starts a server that stopping stopped.
@@ -278,7 +280,7 @@ func (m member) starting(have bootstrap.State) []bootstrap.Step {
 		return nil
 	}
 	unit.Running = true
-	return []bootstrap.Step{update(have, unit)}
+	return []bootstrap.Step{stepTo(have, unit)}
 }
 
 // placing writes the list of members that the spec has, as for a formation, and exchanges
@@ -301,7 +303,7 @@ func (m member) placing(have bootstrap.State) []bootstrap.Step {
 	}
 	if r, ok := m.restoring(have); ok {
 		r.Stage = bootstrap.RestorePlaced
-		steps = append(steps, update(have, r))
+		steps = append(steps, stepTo(have, r))
 	}
 	return steps
 }

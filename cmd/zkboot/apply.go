@@ -114,6 +114,8 @@ func (s *session) ask(ctx context.Context, p *bootstrap.Plan) (bool, error) {
 		question = "restart?"
 	case bootstrap.VerbReplace:
 		question = "replace " + strings.Join(p.Intent.Hosts, ", ") + "? what it holds is deleted, and copied from the others"
+	case bootstrap.VerbRestore:
+		question = "restore? every member stops, and what it holds now is kept aside"
 	}
 	return s.app.confirm(ctx, question)
 }
@@ -158,6 +160,8 @@ func onward(v bootstrap.Verb) string {
 		return "roll restart again to restart all members, those that had their turn too"
 	case bootstrap.VerbReplace:
 		return "apply to go on"
+	case bootstrap.VerbRestore:
+		return "restore again with the same backup to go on"
 	}
 	return "apply again to go on"
 }
@@ -172,6 +176,8 @@ func (s *session) conclude(ctx context.Context, p *bootstrap.Plan, took time.Dur
 		outcome = "restarted"
 	case bootstrap.VerbReplace:
 		outcome = "replaced"
+	case bootstrap.VerbRestore:
+		outcome = "restored"
 	}
 	if s.machine() != nil {
 		return s.end(outcome, codeOK)

@@ -53,7 +53,7 @@ with Debian 12 on amd64 is assumed.`,
 	cmd.Flags().StringVar(&host, "host", "", "the host to render for")
 	cmd.Flags().StringVar(&factsFile, "facts", "", "facts of the host, as JSON")
 	_ = cmd.MarkFlagRequired("host") // fails only for a flag that does not exist
-	cmd.AddCommand(a.renderUserDataCommand())
+	cmd.AddCommand(a.renderUserDataCommand(), a.renderBackupServiceCommand(), a.renderBackupTimerCommand())
 	return cmd
 }
 
