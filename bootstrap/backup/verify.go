@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -222,7 +223,7 @@ func (v *verifying) content(f *File, r io.Reader) error {
 // compare holds what was read against what the manifest says was written.
 func (v *verifying) compare(m Manifest) error {
 	for i, want := range m.Files {
-		if i >= len(v.files) {
+		if !slices.ContainsFunc(v.files, func(f File) bool { return f.Name == want.Name }) {
 			return damaged(want.Name, "it is missing")
 		}
 		switch got := v.files[i]; {
