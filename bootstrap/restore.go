@@ -46,10 +46,11 @@ type Restore struct {
 	// members write from now on is later than whatever their clients have seen.
 	Epoch uint64 `json:"epoch"`
 
-	URL   string `json:"url,omitempty"`   // wanted: file URL on the operator's machine
-	Size  int64  `json:"size,omitempty"`  // wanted: bytes that it takes unpacked
-	Owner string `json:"owner,omitempty"` // wanted
-	Group string `json:"group,omitempty"` // wanted
+	Owner string `json:"owner"`
+	Group string `json:"group"`
+
+	URL  string `json:"url,omitempty"`  // wanted: file URL on the operator's machine
+	Size int64  `json:"size,omitempty"` // wanted: bytes that it takes unpacked
 }
 
 // ID implements Resource.

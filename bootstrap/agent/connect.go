@@ -131,7 +131,10 @@ func (c *remote) ReadData(ctx context.Context, path string, size int64) (io.Read
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() {
+		_ = conn.SetDeadline(time.Unix(1, 0)) // lets go of what blocks
+		conn.Close()                          // and tells the host
+	})
 	return &dataReader{blobReader: blobReader{ReadCloser: conn}, ctx: ctx, stop: stop}, nil
 }
 

@@ -122,12 +122,12 @@ func (m *machine) stageRestore(ctx context.Context, want bootstrap.Restore, note
 
 // noteRestore writes the mark, without what only the operator needs.
 func (m *machine) noteRestore(is bootstrap.Restore) error {
-	is.URL, is.Size, is.Owner, is.Group = "", 0, "", ""
+	is.URL, is.Size = "", 0
 	b, err := json.Marshal(restoreNote{Format: 1, Is: is})
 	if err != nil {
 		return err
 	}
-	return m.write(path.Join(is.Dir, restoreMark), append(b, '\n'), rights{mode: 0o600, owner: "root", group: "root"})
+	return m.write(path.Join(is.Dir, restoreMark), append(b, '\n'), rights{mode: 0o600, owner: is.Owner, group: is.Group})
 }
 
 // stage is the directory, or the two, that a backup is unpacked into: snapshots into the
