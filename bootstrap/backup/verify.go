@@ -42,7 +42,7 @@ func Verify(ctx context.Context, r io.Reader) (Verified, error) {
 		return Verified{}, in.blame("its beginning", err)
 	}
 	defer z.Close()
-	v := verifying{t: tar.NewReader(z), after: "its beginning"}
+	v := verifying{t: tar.NewReader(z), at: "its beginning"}
 	m, err := v.entries()
 	if err == nil {
 		_, err = io.Copy(io.Discard, z) // up to the checksum of the compressed stream
@@ -51,7 +51,7 @@ func Verify(ctx context.Context, r io.Reader) (Verified, error) {
 		_, err = io.Copy(io.Discard, in)
 	}
 	if err != nil {
-		return Verified{}, in.blame(v.after, err)
+		return Verified{}, in.blame(v.at, err)
 	}
 	if err := v.compare(m); err != nil {
 		return Verified{}, err
@@ -119,7 +119,7 @@ func damaged(file, format string, args ...any) error {
 // verifying is one reading of an archive.
 type verifying struct {
 	t     *tar.Reader
-	after string // what is being read, or was read last
+	at    string // what is being read, or will be
 	files []File
 	tree  txnlog.Tree
 	chain chain
@@ -135,9 +135,9 @@ func (v *verifying) entries() (Manifest, error) {
 			return Manifest{}, damaged(manifestName, "it is missing, so the archive was not written to its end")
 		}
 		if err != nil {
-			return Manifest{}, &damage{file: "what follows " + v.after, err: err}
+			return Manifest{}, &damage{file: v.at, err: err}
 		}
-		v.after = h.Name
+		v.at = h.Name
 		if h.Typeflag != tar.TypeReg {
 			return Manifest{}, damaged(h.Name, "it is no regular file")
 		}
@@ -179,6 +179,7 @@ func (v *verifying) entry(h *tar.Header) error {
 	}
 	f.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	v.files = append(v.files, f)
+	v.at = "what follows " + h.Name
 	return nil
 }
 
