@@ -138,7 +138,7 @@ func understood(t *testing.T, program string, words []string) error {
 		switch {
 		case strings.HasPrefix(w, "-"):
 			flags = append(flags, strings.SplitN(w, "=", 2)[0])
-		case len(flags) == 0 && (len(path) == 0 || len(path) == 1 && (path[0] == "lab" || path[0] == "roll" || w == "user-data")):
+		case len(flags) == 0 && (len(path) == 0 || len(path) == 1 && (path[0] == "lab" || path[0] == "roll" || slices.Contains([]string{"user-data", "check", "backup-service", "backup-timer"}, w))):
 			path = append(path, w)
 		}
 	}
