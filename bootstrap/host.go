@@ -48,7 +48,7 @@ type Host interface {
 }
 
 // DataFile is a regular file in a directory of data. Used is where its last byte that is not
-// in a hole ends, at most Size: ZooKeeper makes its logs larger than what is in them.
+// zero ends, at most Size: ZooKeeper makes its logs larger than what is in them.
 type DataFile struct {
 	Name string `json:"name"`
 	Size int64  `json:"size"` // bytes

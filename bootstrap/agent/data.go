@@ -77,26 +77,58 @@ func (m *machine) dataFile(p string) (bootstrap.DataFile, error) {
 	return bootstrap.DataFile{Name: path.Base(p), Size: info.Size(), Used: used}, err
 }
 
-// usedOf finds the end of the last part of a file that is not a hole, in steps of lseek(2):
-// from each hole to the data behind it. Where the file system knows no holes, the whole file
-// is data to it.
-func usedOf(f *os.File, size int64) (int64, error) {
-	used := int64(0)
+// extent is a part of a file that is not a hole.
+type extent struct{ from, to int64 }
+
+// extents lists the parts of a file that are not holes. Where the file system knows no holes,
+// all of it is one.
+func extents(f *os.File, size int64) []extent {
+	var out []extent
 	for at := int64(0); at < size; {
 		data, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) {
-			break
+			return out
+		}
+		hole := size
+		if err == nil {
+			hole, err = unix.Seek(int(f.Fd()), data, unix.SEEK_HOLE)
 		}
 		if err != nil {
-			return size, nil //nolint:nilerr // cannot be told: all of it
+			return []extent{{0, size}}
 		}
-		hole, err := unix.Seek(int(f.Fd()), data, unix.SEEK_HOLE)
-		if err != nil {
-			return size, nil //nolint:nilerr // as above
-		}
-		used, at = min(hole, size), hole
+		out = append(out, extent{data, min(hole, size)})
+		at = hole
 	}
-	return used, nil
+	return out
+}
+
+// usedOf finds where the last byte of a file that is not zero ends, from behind. ZooKeeper
+// makes a log larger by one zero at its new end, behind a hole.
+func usedOf(f *os.File, size int64) (int64, error) {
+	const step = 64 << 10
+	buf := make([]byte, step)
+	for _, x := range slices.Backward(extents(f, size)) {
+		for end := x.to; end > x.from; end = max(x.from, end-step) {
+			part := buf[:min(step, end-x.from)]
+			if _, err := f.ReadAt(part, end-int64(len(part))); err != nil && !errors.Is(err, io.EOF) {
+				return 0, err
+			}
+			if last := lastUsed(part); last >= 0 {
+				return end - int64(len(part)) + int64(last) + 1, nil
+			}
+		}
+	}
+	return 0, nil
+}
+
+// lastUsed is the index of the last byte that is not zero, -1 where there is none.
+func lastUsed(b []byte) int {
+	for i, c := range slices.Backward(b) {
+		if c != 0 {
+			return i
+		}
+	}
+	return -1
 }
 
 // ReadData implements bootstrap.Host.

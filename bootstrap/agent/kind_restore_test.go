@@ -192,11 +192,21 @@ func TestDataIsReadWhereAManifestOwnsIt(t *testing.T) {
 	if err := os.Truncate(h.root+"/data/a", 1<<20); err != nil { // all of it a hole
 		t.Fatal(err)
 	}
+	padded, err := os.OpenFile(h.root+"/data/c", os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = padded.WriteString("log")
+	_, end := padded.WriteAt([]byte{0}, 64<<20-1) // as ZooKeeper makes room in a log
+	if err := errors.Join(err, end, padded.Close()); err != nil {
+		t.Fatal(err)
+	}
+	put("/data/d", "x"+strings.Repeat("\x00", 200_000))
 	if err := h.store.save(bootstrap.Manifest{Owner: owner, Entries: []bootstrap.Entry{{ID: "dir:/conf"}, {ID: "dir:/data", Data: true}}}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := h.ListData(t.Context(), "/data")
-	want := []bootstrap.DataFile{{Name: "a", Size: 1 << 20}, {Name: "b", Size: 7, Used: 7}}
+	want := []bootstrap.DataFile{{Name: "a", Size: 1 << 20}, {Name: "b", Size: 7, Used: 7}, {Name: "c", Size: 64 << 20, Used: 3}, {Name: "d", Size: 200_001, Used: 1}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}

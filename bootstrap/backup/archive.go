@@ -51,8 +51,14 @@ func (a *archive) close() error {
 	return writing(errors.Join(a.t.Close(), a.z.Close()))
 }
 
+// header begins an entry. What is compressed together is damaged together: the header and
+// what follows it are blocks of their own, so that a damaged file can be named.
 func (a *archive) header(name string, size int64) error {
-	return writing(a.t.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o600, Format: tar.FormatPAX}))
+	if err := errors.Join(a.t.Flush(), a.z.Flush()); err != nil {
+		return writing(err)
+	}
+	err := a.t.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o600, Format: tar.FormatPAX})
+	return writing(errors.Join(err, a.z.Flush()))
 }
 
 func (a *archive) text(name, content string) error {

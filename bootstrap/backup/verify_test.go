@@ -144,6 +144,7 @@ func TestDamageAnywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	whole := b.Bytes()
+	var said strings.Builder
 	for n := range whole {
 		if _, err := backup.Verify(t.Context(), bytes.NewReader(whole[:n])); !errors.Is(err, backup.ErrDamaged) {
 			t.Fatalf("cut to %d of %d bytes: %v", n, len(whole), err)
@@ -154,8 +155,16 @@ func TestDamageAnywhere(t *testing.T) {
 		if err != nil && !errors.Is(err, backup.ErrDamaged) {
 			t.Fatalf("bit of byte %d: %v", n, err)
 		}
+		if err != nil {
+			said.WriteString(err.Error() + "\n")
+		}
 		if err == nil && v.Zxid != 0x100000002 {
 			t.Fatalf("bit of byte %d: read as a backup up to %s", n, v.Zxid)
+		}
+	}
+	for _, name := range []string{"spec.json", "zoo.cfg", "version-2/snapshot.a", "version-2/log.1", "version-2/log.100000001", "backup.json"} {
+		if !strings.Contains(said.String(), "damaged backup: "+name+": ") {
+			t.Errorf("no bit is told to be one of %s", name)
 		}
 	}
 	_, err = backup.Verify(t.Context(), bytes.NewReader(whole[:len(whole)/2]))
