@@ -21,6 +21,9 @@ import (
 // put back.
 var ErrDamaged = errors.New("damaged backup")
 
+// errCut: an archive has no end.
+var errCut = errors.New("the archive ends here: it was cut off")
+
 // manifestLimit bounds the manifest, in bytes.
 const manifestLimit = 64 << 20
 
@@ -37,7 +40,7 @@ type Verified struct {
 func Verify(ctx context.Context, r io.Reader) (Verified, error) {
 	sum := sha512.New()
 	in := &source{ctx: ctx, r: io.TeeReader(r, sum)}
-	z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20))
+	z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(64<<20))
 	if err != nil {
 		return Verified{}, in.blame("its beginning", err)
 	}
@@ -64,6 +67,8 @@ type source struct {
 	ctx context.Context
 	r   io.Reader
 	err error
+	// ended: more was wanted than there is. At the end of a whole archive that is no fault.
+	ended bool
 }
 
 // Read implements io.Reader.
@@ -73,7 +78,10 @@ func (s *source) Read(p []byte) (int, error) {
 		return 0, s.err
 	}
 	n, err := s.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF):
+		s.ended = true
+	case err != nil:
 		s.err = err
 	}
 	return n, err
@@ -85,6 +93,10 @@ func (s *source) blame(where string, err error) error {
 	switch {
 	case s.err != nil:
 		return fmt.Errorf("reading the backup: %w", s.err)
+	case s.ended && errors.As(err, &told): // whatever it looked like from within
+		return &damage{file: told.file, err: errCut}
+	case s.ended:
+		return &damage{file: where, err: errCut}
 	case errors.As(err, &told):
 		return err
 	}
@@ -99,11 +111,7 @@ type damage struct {
 
 // Error implements error.
 func (d *damage) Error() string {
-	text := d.err.Error()
-	if errors.Is(d.err, io.ErrUnexpectedEOF) || errors.Is(d.err, io.EOF) {
-		text = "the archive ends here: it was cut off"
-	}
-	return fmt.Sprintf("%s: %s: %s", ErrDamaged, d.file, text)
+	return fmt.Sprintf("%s: %s: %s", ErrDamaged, d.file, d.err)
 }
 
 // Is and Unwrap make both the damage and its cause visible.

