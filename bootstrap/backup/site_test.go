@@ -98,8 +98,14 @@ func newSite(t testing.TB) site {
 	return s
 }
 
+// dynamic is the configuration that the members live by.
+const dynamic = `server.1=10.0.0.1:2888:3888:participant;10.0.0.1:2181
+server.2=10.0.0.2:2888:3888:participant;10.0.0.2:2181
+server.3=10.0.0.3:2888:3888:participant;10.0.0.3:2181
+`
+
 func (m *member) server(name string) bootstrap.ZooKeeper {
-	z := bootstrap.ZooKeeper{Config: "/etc/zookeeper/main/zoo.cfg", Data: m.data, MyID: name[2:], Dynamic: "server.1=10.0.0.1:2888:3888:participant;2181\n",
+	z := bootstrap.ZooKeeper{Config: "/etc/zookeeper/main/zoo.cfg", Data: m.data, MyID: name[2:], Dynamic: dynamic,
 		Properties: map[string]string{"dataDir": "/var/lib/zookeeper/main", "tickTime": "2000"}}
 	if m.mode == "" {
 		z.Err = "connection refused"

@@ -49,6 +49,12 @@ func planRestore(s *bootstrap.Spec, now bootstrap.Site, b *bootstrap.Backup) (bo
 		r, ok := v.restoring(now.Hosts[v.host].State)
 		return ok && r.SHA512 == b.SHA512
 	})
+	for _, v := range known(s, now) {
+		if !v.planned {
+			return none, false, refusedf(v, "apply first, so that the members are those of the spec",
+				"the host has server %s of this ensemble, which the spec does not want: it would go on beside the restored ones", v.z.MyID)
+		}
+	}
 	for _, v := range vs {
 		if v.err != nil {
 			return none, false, refusedf(v, "bring it back, or take it out of the members", "a backup is put back on every member at once, and this one cannot be reached: %v", v.err)
@@ -314,6 +320,7 @@ func proveRestored(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, b 
 		return errors.New("the step does not say which backup; plan again")
 	}
 	err := await(ctx, s, h, stepRestored, patience(s), func(vs []view) error {
+		vs = roster(vs)
 		if err := together(vs); err != nil {
 			return err
 		}

@@ -59,6 +59,13 @@ func TestPlanRestore(t *testing.T) {
 			sc.servers["zk3"].away = true
 			return sc
 		}, change: func(b *bootstrap.Backup) { b.Replace = true }, refused: []string{"zk3", "on every member at once"}},
+		"a host has a server that the spec does not want": {scene: func() *scene {
+			sc := emptyScene(testSpec(3))
+			gone := emptyScene(testSpec(4)).servers["zk4"]
+			gone.absent, gone.running, gone.data, gone.member.planned = false, true, bootstrap.DataPresent, false
+			sc.spec.Hosts["zk4"], sc.servers["zk4"] = testSpec(4).Hosts["zk4"], gone
+			return sc
+		}, change: func(b *bootstrap.Backup) { b.Replace = true }, refused: []string{"zk4", "has server 4 of this ensemble", "apply first"}},
 		"a later version wrote it": {scene: func() *scene { return emptyScene(testSpec(3)) }, change: func(b *bootstrap.Backup) { b.Version = "3.9.4" },
 			refused: []string{"zk1", "written by ZooKeeper 3.9.4, this member is to run 3.8.0"}},
 		"nobody knows which version wrote it": {scene: func() *scene { return emptyScene(testSpec(3)) }, change: func(b *bootstrap.Backup) { b.Version = "" }},

@@ -49,12 +49,12 @@ func BackupSources(s *bootstrap.Spec, now bootstrap.Site, only string, offline b
 	if s.Ensemble == nil {
 		return nil, errors.New("this spec has no ensemble")
 	}
-	vs := views(s, now)
+	vs := roster(known(s, now)) // the live configuration says who makes a quorum
 	if only != "" && !slices.Contains(s.MemberNames(), only) {
 		return nil, fmt.Errorf("%s is no member; members are: %s", only, strings.Join(s.MemberNames(), ", "))
 	}
 	if offline {
-		return offlineSource(vs, only)
+		return offlineSource(views(s, now), only)
 	}
 	if !quorate(vs) {
 		return nil, noQuorum(vs)
@@ -62,7 +62,7 @@ func BackupSources(s *bootstrap.Spec, now bootstrap.Site, only string, offline b
 	var fit []view
 	var why []error
 	for _, v := range vs {
-		if only != "" && v.host != only {
+		if only != "" && v.host != only || !v.planned {
 			continue
 		}
 		if err := unfitForBackup(vs, v); err != nil {
@@ -70,6 +70,9 @@ func BackupSources(s *bootstrap.Spec, now bootstrap.Site, only string, offline b
 			continue
 		}
 		fit = append(fit, v)
+	}
+	if len(fit) == 0 && len(why) == 0 {
+		return nil, fmt.Errorf("%s is no member of the live configuration yet; apply first", cmp.Or(only, "no member of the spec"))
 	}
 	if len(fit) == 0 {
 		return nil, errors.Join(why...)

@@ -393,11 +393,16 @@ func (b *backups) restored(t *testing.T, spec string, hosts ...string) {
 
 func (b *backups) same(t *testing.T) {
 	old := b.session(t, "zk1", "zk2", "zk3") // has seen later zxids than the backup has
+	stdout, stderr := b.on(t, codeOK, b.hosts, "backup", "-o", b.out, "--keep", "3") // quiet by now, so that everything is counted
+	t.Logf("%s\n%s", stdout, stderr)
+	if !strings.Contains(stdout, " znodes, ") || strings.Contains(stdout, "in the snapshot") {
+		t.Errorf("nobody writes, and the znodes are not counted:\n%s", stdout)
+	}
 	b.spoil(t)
 	if _, err := old.Sync("/"); err != nil {
 		t.Fatal(err)
 	}
-	stdout, stderr := b.on(t, codeOK, b.hosts, "restore", "-i", b.archive, "--replace-data", "--auto-approve")
+	stdout, stderr = b.on(t, codeOK, b.hosts, "restore", "-i", b.archive, "--replace-data", "--auto-approve")
 	t.Logf("%s\n%s", stdout, stderr)
 	b.restored(t, b.hosts, "zk1", "zk2", "zk3")
 	if _, _, err := old.Exists("/kept"); err != nil && !errors.Is(err, zk.ErrSessionExpired) {
