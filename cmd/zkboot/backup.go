@@ -184,7 +184,7 @@ func (s *session) tellBackup(line backupLine, took time.Duration) error {
 		return s.end("backed up", codeOK)
 	}
 	return s.print(func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s: %s, %.1f MB in %s\n%s", line.Name, line.File, float64(line.Bytes)/1e6, seconds(took), describe(line.Manifest))
+		_, err := fmt.Fprintf(w, "%s: %s, %.1f kB in %s\n%s", line.Name, line.File, float64(line.Bytes)/1e3, seconds(took), describe(line.Manifest))
 		for _, name := range line.Removed {
 			if err == nil {
 				_, err = fmt.Fprintf(w, "removed %s\n", name)
