@@ -77,6 +77,12 @@ func BackupSources(s *bootstrap.Spec, now bootstrap.Site, only string, offline b
 	if len(fit) == 0 {
 		return nil, errors.Join(why...)
 	}
+	return bestFirst(fit), nil
+}
+
+// bestFirst orders members: followers before the leader, who has enough to do, and those
+// that are further before the others.
+func bestFirst(fit []view) []BackupSource {
 	slices.SortStableFunc(fit, func(a, b view) int {
 		lead := func(v view) int {
 			if v.mode == modeLeader {
@@ -90,7 +96,7 @@ func BackupSources(s *bootstrap.Spec, now bootstrap.Site, only string, offline b
 	for _, v := range fit {
 		out = append(out, v.source())
 	}
-	return out, nil
+	return out
 }
 
 // unfitForBackup says why a member's files are not to be trusted with a backup, or nil.
