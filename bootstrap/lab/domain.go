@@ -176,11 +176,11 @@ func (d *domain) setFrozen(ctx context.Context, frozen bool) error {
 	})
 }
 
-func (d *domain) isolate(ctx context.Context, peers []netip.Addr) error {
+func (d *domain) isolate(ctx context.Context, what partition) error {
 	if !d.running() {
 		return ErrOff
 	}
-	return loadRules(ctx, cableCut(d.rec.Name, d.name, peers))
+	return loadRules(ctx, cableCut(d.rec.Name, d.name, what))
 }
 
 func (d *domain) heal(ctx context.Context) error {

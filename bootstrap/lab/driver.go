@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"time"
 
 	"github.com/zkboot/zkboot/bootstrap"
@@ -77,8 +76,8 @@ type guest interface {
 	// powerCut returns when the host is off.
 	powerCut(ctx context.Context) error
 	setFrozen(ctx context.Context, frozen bool) error
-	// isolate takes no peers for everyone.
-	isolate(ctx context.Context, peers []netip.Addr) error
+	// isolate replaces an earlier one.
+	isolate(ctx context.Context, what partition) error
 	heal(ctx context.Context) error
 	// dialer connects from inside the host until done is called.
 	dialer(ctx context.Context) (dial dialFunc, done func(), err error)

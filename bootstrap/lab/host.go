@@ -189,16 +189,16 @@ func (h *Host) Thaw(ctx context.Context) error {
 }
 
 // Isolate drops all packets, both ways, between the host and the given peers, or everyone
-// when there are none. Loopback stays. It replaces an earlier isolation and ends with
-// [Host.Heal], [Host.Start] or [Host.Reboot].
+// when there are none. Loopback stays. It replaces an earlier isolation or partition and ends
+// with [Host.Heal], [Host.Start] or [Host.Reboot].
 func (h *Host) Isolate(ctx context.Context, peers ...netip.Addr) error {
-	if err := h.guest.isolate(ctx, peers); err != nil {
+	if err := h.guest.isolate(ctx, partition{peers: peers, in: true, out: true}); err != nil {
 		return h.errorf("isolate: %w", err)
 	}
 	return nil
 }
 
-// Heal undoes [Host.Isolate]; a host that is not isolated stays as it is.
+// Heal undoes [Host.Isolate] and partitions; a host that is not isolated stays as it is.
 func (h *Host) Heal(ctx context.Context) error {
 	if err := h.guest.heal(ctx); err != nil {
 		return h.errorf("heal: %w", err)

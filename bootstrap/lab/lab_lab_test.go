@@ -399,5 +399,6 @@ func TestHostFaults(t *testing.T) {
 			t.Error("not healed")
 		}
 	})
+	injectsFaults(t, a, b, c)
 	must(a.Freeze(ctx)) // Down must get rid of a frozen host too
 }

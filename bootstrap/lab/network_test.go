@@ -77,8 +77,11 @@ func TestChooseSubnetNeverOverlaps(t *testing.T) {
 
 func TestRules(t *testing.T) {
 	golden(t, "rules.nft", []byte(rules("a-b", netip.MustParsePrefix("10.231.7.0/24"))))
-	golden(t, "isolate-all.nft", []byte(isolation(nil)))
-	golden(t, "isolate-peers.nft", []byte(isolation([]netip.Addr{netip.MustParseAddr("10.231.7.12"), netip.MustParseAddr("10.231.7.13")})))
+	two := []netip.Addr{netip.MustParseAddr("10.231.7.12"), netip.MustParseAddr("10.231.7.13")}
+	golden(t, "isolate-all.nft", []byte(isolation(partition{in: true, out: true})))
+	golden(t, "isolate-peers.nft", []byte(isolation(partition{peers: two, in: true, out: true})))
+	golden(t, "partition-in.nft", []byte(isolation(partition{in: true})))
+	golden(t, "partition-out-peers.nft", []byte(isolation(partition{peers: two, out: true})))
 }
 
 // The first lab turns forwarding on, the last one puts it back; a machine that forwarded

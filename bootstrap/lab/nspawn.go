@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/zkboot/zkboot/bootstrap/lab/internal/machine"
@@ -147,12 +145,12 @@ func (c *container) setFrozen(ctx context.Context, frozen bool) error {
 	return setFrozen(ctx, c.lab, c.name, frozen)
 }
 
-func (c *container) isolate(ctx context.Context, peers []netip.Addr) error {
-	return c.netfilter(ctx, isolation(peers))
+func (c *container) isolate(ctx context.Context, what partition) error {
+	return c.netfilter(ctx, isolation(what))
 }
 
 func (c *container) heal(ctx context.Context) error {
-	return c.netfilter(ctx, "table inet zkboot_fault\ndelete table inet zkboot_fault\n")
+	return c.netfilter(ctx, healed)
 }
 
 // netfilter loads rules in the host's network namespace with the machine's own nft.
@@ -171,36 +169,4 @@ func (c *container) dialer(context.Context) (dialFunc, func(), error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return dialFrom(ctx, pid, network, addr)
 	}, func() {}, nil
-}
-
-// isolation renders the table of [Host.Isolate]. Priority -300 comes before connection tracking
-// and anything the host itself may have loaded.
-func isolation(peers []netip.Addr) string {
-	from, to := `iifname != "lo" drop`, `oifname != "lo" drop`
-	if len(peers) > 0 {
-		set := addressSet(peers)
-		from, to = "ip saddr "+set+" drop", "ip daddr "+set+" drop"
-	}
-	return fmt.Sprintf(`table inet zkboot_fault
-delete table inet zkboot_fault
-table inet zkboot_fault {
-	chain input {
-		type filter hook input priority -300
-		%s
-	}
-	chain output {
-		type filter hook output priority -300
-		%s
-	}
-}
-`, from, to)
-}
-
-// addressSet is an anonymous set of nftables.
-func addressSet(peers []netip.Addr) string {
-	list := make([]string, len(peers))
-	for i, p := range peers {
-		list[i] = p.String()
-	}
-	return "{ " + strings.Join(list, ", ") + " }"
 }

@@ -77,8 +77,11 @@ func TestEmulatorsAreKnownByTheirCommandLine(t *testing.T) {
 }
 
 func TestCableRules(t *testing.T) {
-	golden(t, "cable-all.nft", []byte(cableCut("main", "zk1", nil)))
-	golden(t, "cable-peers.nft", []byte(cableCut("main", "zk1", []netip.Addr{netip.MustParseAddr("10.231.7.12"), netip.MustParseAddr("10.231.7.13")})))
+	two := []netip.Addr{netip.MustParseAddr("10.231.7.12"), netip.MustParseAddr("10.231.7.13")}
+	golden(t, "cable-all.nft", []byte(cableCut("main", "zk1", partition{in: true, out: true})))
+	golden(t, "cable-peers.nft", []byte(cableCut("main", "zk1", partition{peers: two, in: true, out: true})))
+	golden(t, "cable-in.nft", []byte(cableCut("main", "zk1", partition{in: true})))
+	golden(t, "cable-out-peers.nft", []byte(cableCut("main", "zk1", partition{peers: two, out: true})))
 	golden(t, "cable-healed.nft", []byte(cableHealed("main", "zk1")))
 }
 
