@@ -14,6 +14,7 @@ unshare:util-linux
 nsenter:util-linux
 setsid:util-linux
 mount:mount
+mke2fs:e2fsprogs
 ssh:openssh-client
 strace:strace
 fio:fio

@@ -43,7 +43,8 @@ func newRecipe() (recipe, error) {
 		Include: []string{
 			"systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "ca-certificates",
 			"iproute2", "iputils-ping", "nftables", "procps", "less",
-			"nginx", // the service of application hosts; off on all others
+			"strace", // makes disks slow and faulty: Host.Inject
+			"nginx",  // the service of application hosts; off on all others
 		},
 		// What zkboot installs on Debian 12; jetty, servlet-api and an slf4j binding are
 		// what the packaged ZooKeeper lacks for its AdminServer and its log.

@@ -18,6 +18,11 @@
 // it and is found again by that name, never by a remembered process id; two labs of
 // different names share only the cached tree or disk, which is read-only.
 //
+// [Host.Inject] gives a host a fault, of one process, its network, its disk or all of it, and
+// [Host.Mend] undoes what lasts. The host or the kernel keeps the fault, so that it outlives whoever
+// injected it and needs no note: a tracer is a unit of the host's systemd, a partition is a table of
+// nftables with a fixed name, a stopped process says so itself, and what fills a disk is a file.
+//
 // The package refuses to be a container runtime or a hypervisor's manager: resource limits are
 // not enforced, nothing here is a security boundary, and hosts are never moved or resized. It
 // knows nothing of ZooKeeper and of sidecars beyond where the data lies, a service on

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,6 +54,8 @@ func (f Fault) Lasts() bool { return f != FaultKill && f != FaultReboot }
 func (f Fault) OfUnit() bool {
 	return f == FaultKill || f == FaultPause || f == FaultSlowDisk || f == FaultEIO
 }
+
+func (f Fault) ofTracer() bool { return f == FaultSlowDisk || f == FaultEIO }
 
 func (f Fault) ofNetwork() bool {
 	return f == FaultPartition || f == FaultPartitionIn || f == FaultPartitionOut
@@ -130,11 +133,23 @@ func (h *Host) Inject(ctx context.Context, i Injection) error {
 	if err := i.validate(); err != nil {
 		return h.errorf("%w", err)
 	}
+	if i.Fault.ofTracer() {
+		if _, err := h.container("a system call that is late or fails", "use a lab of driver "+DriverNspawn); err != nil {
+			return err
+		}
+	}
+	if !h.guest.running() {
+		return h.errorf("%s: %w", i.Fault, ErrOff)
+	}
 	switch i.Fault {
 	case FaultReboot:
 		return h.Reboot(ctx)
 	case FaultPowerCut:
 		return h.PowerCut(ctx)
+	case FaultFillDisk:
+		if err := h.OwnDisk(ctx, i.Dir); err != nil {
+			return err
+		}
 	}
 	if err := h.inject(ctx, i); err != nil {
 		return h.errorf("%s: %w", i.Fault, err)
@@ -151,6 +166,10 @@ func (h *Host) inject(ctx context.Context, i Injection) error {
 		return h.pauseUnit(ctx, i.Unit)
 	case FaultPartition, FaultPartitionIn, FaultPartitionOut:
 		return h.guest.isolate(ctx, partition{peers: i.Peers, in: i.Fault != FaultPartitionOut, out: i.Fault != FaultPartitionIn})
+	case FaultSlowDisk, FaultEIO:
+		return h.traceUnit(ctx, i)
+	case FaultFillDisk:
+		return h.fillDisk(ctx, cmp.Or(i.Dir, dataDirs[0]))
 	}
 	return errors.ErrUnsupported
 }
@@ -165,5 +184,12 @@ func (h *Host) Mend(ctx context.Context) error {
 	if err := h.Thaw(ctx); err != nil { // a frozen systemd would not answer below
 		return err
 	}
-	return errors.Join(h.Heal(ctx), h.resume(ctx))
+	var errs []error
+	// Tracers first: what is stopped under a tracer is seen to be stopped when it has none.
+	for _, undo := range []func(context.Context) error{h.guest.heal, h.untrace, h.resume, h.emptyDisks} {
+		if err := undo(ctx); err != nil {
+			errs = append(errs, h.errorf("mend: %w", err))
+		}
+	}
+	return errors.Join(errs...)
 }

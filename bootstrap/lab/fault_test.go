@@ -1,10 +1,12 @@
 package lab
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 )
 
@@ -77,13 +79,61 @@ func TestParseUnit(t *testing.T) {
 	}
 }
 
-// A process that a tracer holds for a moment (t) is not stopped.
-func TestParseStopped(t *testing.T) {
-	got, err := parseStopped([]byte("    1 Ss\n   17 Tsl\n   18 tl\n  201 T\n"))
-	if err != nil || !slices.Equal(got, []int{17, 201}) {
-		t.Errorf("%v, %v; want 17 and 201", got, err)
+// A process that a tracer holds (t) is not stopped.
+func TestStoppedProcesses(t *testing.T) {
+	states, err := parseStates([]byte("    1 Ss\n  201 T\n   17 Tsl\n   18 tl\n"))
+	if err != nil || !slices.Equal(stoppedOf(states), []int{17, 201}) || states[18] != stoppedTraced {
+		t.Errorf("%v, %v; want 17 and 201 stopped, 18 traced", states, err)
 	}
-	if _, err := parseStopped([]byte("ps: unknown option\n")); err == nil {
+	if _, err := parseStates([]byte("ps: unknown option\n")); err == nil {
 		t.Error("what is no list of processes is taken for one")
+	}
+}
+
+// The arguments are what decides whether a disk is slow, fails, or kills a JVM under a filter.
+func TestTracerArguments(t *testing.T) {
+	var b strings.Builder
+	for _, i := range []Injection{
+		{Fault: FaultSlowDisk, Unit: "zookeeper-main.service", Delay: 20 * time.Millisecond},
+		{Fault: FaultEIO, Unit: "zookeeper-main.service"},
+		{Fault: FaultEIO, Unit: "zookeeper-main.service", Count: 3},
+	} {
+		for _, arg := range tracerArgv(i) {
+			if arg == traceScript {
+				arg = "trace.sh, whole"
+			}
+			fmt.Fprintln(&b, arg)
+		}
+		b.WriteString("\n")
+	}
+	golden(t, "tracers.argv", []byte(b.String()))
+}
+
+func TestTraced(t *testing.T) {
+	status := func(tracer string) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte("Name:\tjava\nPPid:\t1\nTracerPid:\t" + tracer + "\nUid:\t0\n")}
+	}
+	for _, tt := range []struct {
+		name string
+		root fstest.MapFS
+		want bool
+	}{
+		{"all", fstest.MapFS{"proc/7/task/7/status": status("90"), "proc/7/task/8/status": status("90")}, true},
+		{"all but one", fstest.MapFS{"proc/7/task/7/status": status("90"), "proc/7/task/8/status": status("0")}, false},
+		{"none", fstest.MapFS{"proc/7/task/7/status": status("0")}, false},
+		{"another process", fstest.MapFS{"proc/77/task/77/status": status("90")}, false},
+		{"not a status", fstest.MapFS{"proc/7/task/7/status": {Data: []byte("TracerPid\n")}}, false},
+	} {
+		if got, err := allTraced(tt.root, 7); err != nil || got != tt.want {
+			t.Errorf("%s: %v, %v; want %v", tt.name, got, err, tt.want)
+		}
+	}
+	for want, root := range map[bool]fstest.MapFS{
+		true:  {"proc/7/status": status("0"), "proc/8/status": status("90")},
+		false: {"proc/7/status": status("0"), "proc/self/status": status("90")},
+	} {
+		if got, err := anyTraced(root); err != nil || got != want {
+			t.Errorf("any: %v, %v; want %v", got, err, want)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,7 +85,7 @@ func (h *Host) killUnit(ctx context.Context, unit string) error {
 	})
 }
 
-// pauseUnit returns when every thread has stopped.
+// pauseUnit returns when the process has stopped.
 func (h *Host) pauseUnit(ctx context.Context, unit string) error {
 	pid, err := h.mainProcess(ctx, unit)
 	if err != nil {
@@ -96,29 +97,29 @@ func (h *Host) pauseUnit(ctx context.Context, unit string) error {
 	ctx, cancel := context.WithTimeout(ctx, signalLimit)
 	defer cancel()
 	return machine.WaitEvery(ctx, h.guest.pace().look, fmt.Sprintf("process %d of %s to stop", pid, unit), func() (bool, error) {
-		stopped, err := h.stopped(ctx)
-		for _, p := range stopped {
-			if p == pid {
-				return true, nil
-			}
-		}
-		return false, err
+		states, err := h.states(ctx)
+		return states[pid] == stopped || states[pid] == stoppedTraced, err
 	})
 }
 
-// stopped lists the processes of the host that a signal has stopped.
-func (h *Host) stopped(ctx context.Context) ([]int, error) {
+// State letters of ps(1). What a signal has stopped while a tracer holds it is shown as the tracer's.
+const (
+	stopped       = 'T'
+	stoppedTraced = 't'
+)
+
+// states returns the state letter of every process of the host, by process id inside.
+func (h *Host) states(ctx context.Context) (map[int]byte, error) {
 	out, err := h.guest.exec(ctx, []string{"ps", "-eo", "pid=,stat="})
 	if err != nil {
 		return nil, err
 	}
-	return parseStopped(out)
+	return parseStates(out)
 }
 
-// parseStopped reads lines of a process id and a state as ps(1) writes them: T is stopped by a
-// signal, while t is stopped by a tracer.
-func parseStopped(ps []byte) ([]int, error) {
-	var pids []int
+// parseStates reads lines of a process id and a state.
+func parseStates(ps []byte) (map[int]byte, error) {
+	states := map[int]byte{}
 	for line := range bytes.Lines(ps) {
 		f := strings.Fields(string(line))
 		if len(f) != 2 {
@@ -128,31 +129,40 @@ func parseStopped(ps []byte) ([]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("ps: %w", err)
 		}
-		if strings.HasPrefix(f[1], "T") {
+		states[pid] = f[1][0]
+	}
+	return states, nil
+}
+
+// stoppedOf lists what a signal has stopped, in order.
+func stoppedOf(states map[int]byte) []int {
+	var pids []int
+	for pid, state := range states {
+		if state == stopped {
 			pids = append(pids, pid)
 		}
 	}
-	return pids, nil
+	slices.Sort(pids)
+	return pids
 }
 
 // resume lets stopped processes go on. They are found by their state: a process id that was noted
 // when they were stopped may be another's by now.
 func (h *Host) resume(ctx context.Context) error {
-	pids, err := h.stopped(ctx)
+	states, err := h.states(ctx)
 	if err != nil {
-		return h.errorf("mend: %w", err)
+		return err
 	}
-	var errs []error
-	for _, pid := range pids {
-		if _, err := h.guest.exec(ctx, []string{"kill", "-CONT", strconv.Itoa(pid)}); err != nil {
-			errs = append(errs, err)
-		}
+	var refused error
+	for _, pid := range stoppedOf(states) {
+		_, err := h.guest.exec(ctx, []string{"kill", "-CONT", strconv.Itoa(pid)})
+		refused = errors.Join(refused, err)
 	}
-	if len(errs) == 0 {
+	if refused == nil {
 		return nil
 	}
-	if left, err := h.stopped(ctx); err == nil && len(left) == 0 { // those that refused had ended
+	if states, err = h.states(ctx); err == nil && len(stoppedOf(states)) == 0 { // those that refused had ended
 		return nil
 	}
-	return h.errorf("mend: %w", errors.Join(errs...))
+	return errors.Join(refused, err)
 }

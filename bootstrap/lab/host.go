@@ -23,6 +23,7 @@ type Host struct {
 	HostKey string // ssh-ed25519 AAAA...: authorized-key form without comment
 
 	lab, driver string
+	store       store
 	guest       guest
 }
 
@@ -42,7 +43,7 @@ func (s store) host(rec *record, name string) (*Host, error) {
 	}
 	return &Host{
 		Name: name, Address: rec.address(name), HostKey: fields[0] + " " + fields[1],
-		lab: rec.Name, driver: driverName(rec.Driver), guest: d.guest(rec, name),
+		lab: rec.Name, driver: driverName(rec.Driver), store: s, guest: d.guest(rec, name),
 	}, nil
 }
 
@@ -172,8 +173,14 @@ func (h *Host) PowerCut(ctx context.Context) error {
 }
 
 // Freeze stops every process of the host, as a hypervisor that schedules it no more. The
-// kernel of a container still answers pings and completes TCP handshakes.
+// kernel of a container still answers pings and completes TCP handshakes. While a disk is slow or
+// fails the host of a container cannot be frozen: the kernel waits for what its tracer holds.
 func (h *Host) Freeze(ctx context.Context) error {
+	if traced, err := h.hasTraced(); err != nil {
+		return h.errorf("freeze: %w", err)
+	} else if traced {
+		return h.errorf("freeze: a disk of it is slow or fails: mend the host first")
+	}
 	if err := h.guest.setFrozen(ctx, true); err != nil {
 		return h.errorf("freeze: %w", err)
 	}

@@ -38,8 +38,25 @@ func testLab(t *testing.T, suffix string) (name, dir string) {
 		if left := traces(t, name, dir); len(left) > 0 {
 			t.Errorf("left behind: %q", left)
 		}
+		// The kernel detaches a loop device a moment after its last mount.
+		if err := machine.Wait(ctx, "loop devices to be free", func() (bool, error) { return !hasLoop(t, name), nil }); err != nil {
+			t.Error(err)
+		}
 	})
 	return name, dir
+}
+
+// hasLoop reports whether a loop device is attached to a file of the lab.
+func hasLoop(t *testing.T, name string) bool {
+	t.Helper()
+	files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(files, func(file string) bool {
+		backing, err := os.ReadFile(file)
+		return err == nil && strings.Contains(string(backing), "/"+name+"/")
+	})
 }
 
 // traces lists everything on this machine that carries the lab's name. Other labs may come
@@ -399,6 +416,17 @@ func TestHostFaults(t *testing.T) {
 			t.Error("not healed")
 		}
 	})
-	injectsFaults(t, a, b, c)
-	must(a.Freeze(ctx)) // Down must get rid of a frozen host too
+	t.Run("partitions", func(t *testing.T) { partitions(t, a, b, c) })
+	t.Run("faults of units", func(t *testing.T) { faultsOfUnits(t, a) })
+	t.Run("faults of disks", func(t *testing.T) { faultsOfDisks(t, a) })
+	t.Run("fill disk", func(t *testing.T) { fillsDisk(t, b) })
+	t.Run("recreate", func(t *testing.T) { recreates(t, l, b) })
+	must(c.Inject(ctx, Injection{Fault: FaultFillDisk})) // Down must get rid of a disk and a tracer too
+	startSubject(t, a)
+	must(a.Inject(ctx, Injection{Fault: FaultSlowDisk, Unit: faultSubject, Delay: time.Minute}))
+	if err := a.Freeze(ctx); err == nil || !strings.Contains(err.Error(), "mend the host first") {
+		t.Errorf("freeze under a tracer: %v", err)
+	}
+	must(b.Freeze(ctx)) // and of a frozen host
+	must(b.Freeze(ctx))
 }

@@ -130,6 +130,16 @@ func (c *container) reboot(ctx context.Context) error {
 	})
 }
 
+// shutDown ends the host in order.
+func (c *container) shutDown(ctx context.Context) error {
+	if _, err := c.exec(ctx, []string{"systemctl", "--no-block", "poweroff"}); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, shutdownLimit)
+	defer cancel()
+	return machine.Wait(ctx, "host "+c.name+" to shut down", func() (bool, error) { return !c.running(), nil })
+}
+
 func (c *container) powerCut(ctx context.Context) error {
 	pid, err := c.leader()
 	if err != nil {

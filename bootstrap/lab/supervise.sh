@@ -23,6 +23,13 @@ mkdir -p /run/systemd/nspawn
 mount -t tmpfs -o mode=0755 tmpfs /run/systemd/nspawn
 mount -t overlay -o "lowerdir=$base,upperdir=$dir/upper,workdir=$dir/work" overlay "$dir/root"
 
+# Data directories that have a disk of their own: Host.OwnDisk. The loop device goes with the mount.
+for image in "$dir"/disks/*.img; do
+	if [ -e "$image" ]; then
+		mount -t ext4 -o loop "$image" "$dir/$(basename "$image" .img)"
+	fi
+done
+
 # nspawn exits 133 when the host asks for a reboot and leaves the restart to its caller.
 while :; do
 	# The network of a host that was killed lives on while anything holds it, and with it
