@@ -27,7 +27,7 @@ func (a *app) labCommand() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.labUpCommand(), a.labDownCommand(), a.labListCommand(), a.labSSHCommand(),
-		a.labEnvCommand(), a.labTrafficCommand(), a.labVMCommand())
+		a.labEnvCommand(), a.labFaultCommand(), a.labMendCommand(), a.labRecreateCommand(), a.labTrafficCommand(), a.labVMCommand())
 	return cmd
 }
 
