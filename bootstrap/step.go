@@ -19,7 +19,13 @@ const (
 	// ActionRestart gives a running unit a new process although nothing of it changes. It
 	// leaves no trace in a manifest.
 	ActionRestart Action = "restart"
+	// ActionKill ends the main process of a running unit with SIGKILL, as a crash would, and
+	// leaves it to systemd to start it again: a drill. It leaves no trace in a manifest.
+	ActionKill Action = "kill"
 )
+
+// passing reports whether the thing is afterwards what it was before.
+func (a Action) passing() bool { return a == ActionRestart || a == ActionKill }
 
 // Step is one change of one thing on one host. It is data: it can be printed, stored
 // and sent. The host refuses it with ErrStale when the thing is no longer as Was says. A
@@ -55,7 +61,7 @@ func (s Step) String() string {
 
 // Differences are what the step changes in its thing.
 func (s Step) Differences() []Difference {
-	if s.Want.Resource == nil || s.Action == ActionAdopt || s.Action == ActionRelease || s.Action == ActionRestart {
+	if s.Want.Resource == nil || s.Action == ActionAdopt || s.Action == ActionRelease || s.Action.passing() {
 		return nil
 	}
 	return s.Want.Drift(s.Was.Resource)

@@ -74,7 +74,7 @@ func valid(s bootstrap.Step) error {
 		ok = !want
 	case bootstrap.ActionRelease:
 		ok = !want && s.Owner != ""
-	case bootstrap.ActionRestart:
+	case bootstrap.ActionRestart, bootstrap.ActionKill:
 		u, unit := s.Want.Resource.(bootstrap.Unit)
 		ok = was && unit && u.Running && s.Owner != ""
 	default:
@@ -84,6 +84,11 @@ func valid(s bootstrap.Step) error {
 		return fmt.Errorf("%s does not fit owner %q, was %t and want %t", s.Action, s.Owner, was, want)
 	}
 	return nil
+}
+
+// passing reports whether a step gives a unit a new process and changes nothing else.
+func passing(s bootstrap.Step) bool {
+	return s.Action == bootstrap.ActionRestart || s.Action == bootstrap.ActionKill
 }
 
 // change is one call of Change.
@@ -148,7 +153,7 @@ func (c *change) ownership(i int, s bootstrap.Step, given map[claim]bool) error 
 			bootstrap.ErrRefused, s.Owner, mine.Cluster, s.Cluster))
 	}
 	e, owned := mine.Find(s.Target)
-	if s.Action == bootstrap.ActionRestart && !owned {
+	if passing(s) && !owned {
 		return c.stale(i, "%s does not own it", s.Owner)
 	}
 	if s.Action != bootstrap.ActionDelete {
@@ -238,7 +243,7 @@ func (c *change) blame(first int, of []int, err error) (done int, broke error) {
 func (c *change) record(steps []bootstrap.Step, edit func(bootstrap.Manifest, bootstrap.Step) bootstrap.Manifest) error {
 	edited := manifests{}
 	for _, s := range steps {
-		if s.Owner == "" || s.Action == bootstrap.ActionRestart {
+		if s.Owner == "" || passing(s) {
 			continue // a restart makes nothing, so that a crash in it leaves nothing to be planned again
 		}
 		m, ok := edited[string(s.Owner)]

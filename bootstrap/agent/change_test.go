@@ -248,9 +248,16 @@ func TestStepsAboutOneThingRestOnEachOther(t *testing.T) {
 	}
 }
 
-// A run that dies in a restart must not leave a manifest that asks for anything: the next
-// restart would wait for an apply.
+// A run that dies in a restart or a kill must not leave a manifest that asks for anything:
+// the next one would wait for an apply.
 func TestARestartLeavesTheManifestAsItWas(t *testing.T) {
+	for _, action := range []bootstrap.Action{bootstrap.ActionRestart, bootstrap.ActionKill} {
+		t.Run(string(action), func(t *testing.T) { leavesTheManifest(t, action) })
+	}
+}
+
+func leavesTheManifest(t *testing.T, action bootstrap.Action) {
+	t.Helper()
 	unit := bootstrap.Unit{Name: "z.service", Content: "x", Enabled: true, Running: true, Rev: "1"}
 	f := newFakeThings()
 	h := newTestHost(t, t.TempDir(), f)
@@ -261,12 +268,12 @@ func TestARestartLeavesTheManifestAsItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.before = func(string) error { return errCrash }
-	if err := h.Change(t.Context(), step(bootstrap.ActionRestart, unit, unit)); !errors.Is(err, errCrash) {
+	if err := h.Change(t.Context(), step(action, unit, unit)); !errors.Is(err, errCrash) {
 		t.Fatalf("want the crash, got %v", err)
 	}
 	f.before, f.runs = func(string) error { return nil }, nil
-	changed(t, h, step(bootstrap.ActionRestart, unit, unit))
-	if want := []string{"restart unit:z.service;"}; !reflect.DeepEqual(f.runs, want) {
+	changed(t, h, step(action, unit, unit))
+	if want := []string{string(action) + " unit:z.service;"}; !reflect.DeepEqual(f.runs, want) {
 		t.Errorf("want %q, got %q", want, f.runs)
 	}
 	after, err := h.store.load()
@@ -304,6 +311,8 @@ func TestStepsThatAreRefused(t *testing.T) {
 		{"create of what is there", step(bootstrap.ActionCreate, file("/etc/a", "x"), file("/etc/a", "y")), nil, "create does not fit"},
 		{"restart of what is not ours", step(bootstrap.ActionRestart, zkUnit("aa"), zkUnit("aa")), bootstrap.ErrStale, "main.zookeeper does not own it"},
 		{"restart of what shall not run", step(bootstrap.ActionRestart, zkUnit("aa"), bootstrap.Unit{Name: "zk.service"}), nil, "restart does not fit"},
+		{"kill of what is not ours", step(bootstrap.ActionKill, zkUnit("aa"), zkUnit("aa")), bootstrap.ErrStale, "main.zookeeper does not own it"},
+		{"kill of a file", step(bootstrap.ActionKill, file("/etc/a", "x"), file("/etc/a", "x")), nil, "kill does not fit"},
 		{"restart of a file", step(bootstrap.ActionRestart, file("/etc/a", "x"), file("/etc/a", "x")), nil, "restart does not fit"},
 		{"delete that wants", step(bootstrap.ActionDelete, file("/etc/a", "x"), file("/etc/a", "y")), nil, "delete does not fit"},
 	} {

@@ -93,7 +93,7 @@ func (f *fakeThings) do(s bootstrap.Step) error {
 		return err
 	}
 	switch {
-	case s.Action == bootstrap.ActionCreate || s.Action == bootstrap.ActionUpdate || s.Action == bootstrap.ActionRestart:
+	case s.Action == bootstrap.ActionCreate || s.Action == bootstrap.ActionUpdate || passing(s):
 		f.have[s.Target] = seen(s.Want.Resource)
 	case s.Action == bootstrap.ActionDelete && s.Target.Kind() != bootstrap.KindSysctl && s.Target.Kind() != bootstrap.KindKernel:
 		delete(f.have, s.Target)

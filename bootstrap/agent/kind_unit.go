@@ -44,6 +44,9 @@ func (m *machine) applyUnits(ctx context.Context, w work) error {
 	var broke error
 	for i, s := range w.steps {
 		want, _ := s.Want.Resource.(bootstrap.Unit)
+		if s.Action == bootstrap.ActionKill { // its file is none of the step's business
+			continue
+		}
 		if err := m.putUnitFile(ctx, want, status[want.Name]); err != nil {
 			written, broke = i, w.broke(i, err)
 			break
@@ -55,6 +58,12 @@ func (m *machine) applyUnits(ctx context.Context, w work) error {
 	}
 	for i, s := range w.steps[:written] {
 		want, _ := s.Want.Resource.(bootstrap.Unit)
+		if s.Action == bootstrap.ActionKill {
+			if err := m.killUnit(ctx, want.Name, w.note); err != nil {
+				return w.broke(i, err)
+			}
+			continue
+		}
 		if err := m.setUnit(ctx, want, s.Action == bootstrap.ActionRestart, w.note); err != nil {
 			return w.broke(i, err)
 		}
@@ -122,6 +131,21 @@ func (m *machine) setUnit(ctx context.Context, want bootstrap.Unit, anew bool, n
 		}
 	}
 	return nil
+}
+
+// killUnit ends the main process of a running unit without a word to it. What systemd does
+// about that is the unit's own Restart=. --kill-who is what systemd before 252 knows and
+// later ones still take: https://www.freedesktop.org/software/systemd/man/252/systemctl.html
+func (m *machine) killUnit(ctx context.Context, name string, note func(string)) error {
+	status, err := m.statuses(ctx, []string{name})
+	if err != nil {
+		return err
+	}
+	if st := status[name]; st.active != "active" || st.pid == 0 {
+		return fmt.Errorf("unit %s: want a running main process to kill, it is %s with MainPID %d", name, st.active, st.pid)
+	}
+	note("killing " + name)
+	return m.systemctl(ctx, "kill", "--kill-who=main", "--signal=SIGKILL", "--", name)
 }
 
 // startUnit waits for systemd's job and then for the revision to show: a simple service

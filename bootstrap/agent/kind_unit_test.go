@@ -130,8 +130,41 @@ func TestUnitIsRestartedWhenAsked(t *testing.T) {
 
 func TestOnlyUnitsAreRestarted(t *testing.T) {
 	f := file("/etc/a", "x")
-	wantError(t, newSandbox(t).do(bootstrap.Step{Action: bootstrap.ActionRestart, Target: f.ID(), Want: bootstrap.Thing{Resource: f}}),
-		"file things cannot be restarted")
+	for _, action := range []bootstrap.Action{bootstrap.ActionRestart, bootstrap.ActionKill} {
+		wantError(t, newSandbox(t).do(bootstrap.Step{Action: action, Target: f.ID(), Want: bootstrap.Thing{Resource: f}}),
+			"file things cannot be restarted or killed")
+	}
+}
+
+// A kill neither writes the unit's file nor starts what it ended: that is systemd's.
+func TestUnitIsKilled(t *testing.T) {
+	unit := zkUnit("aa")
+	kill := bootstrap.Step{Action: bootstrap.ActionKill, Target: unit.ID(), Was: bootstrap.Thing{Resource: unit}, Want: bootstrap.Thing{Resource: unit}}
+	for name, tt := range map[string]struct {
+		active, pid string
+		refused     string
+	}{
+		"running":          {active: "active", pid: "42"},
+		"between restarts": {active: "activating", pid: "0", refused: "want a running main process to kill, it is activating with MainPID 0"},
+		"without process":  {active: "active", pid: "0", refused: "want a running main process to kill, it is active with MainPID 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSandbox(t)
+			s.put("/etc/systemd/system/zk.service", "edited by hand")
+			calls := []call{s.live(tt.active, "enabled", tt.pid, "aa"), {argv: reload}, s.live(tt.active, "enabled", tt.pid, "aa")}
+			if tt.refused == "" {
+				calls = append(calls, call{argv: "systemctl kill --kill-who=main --signal=SIGKILL -- zk.service"})
+			}
+			s.expect(t, calls...)
+			if tt.refused != "" {
+				wantError(t, s.do(kill), tt.refused)
+			} else {
+				s.must(kill)
+				wantEqual(t, s.notes, []string{"killing zk.service"})
+			}
+			wantEqual(t, s.get("/etc/systemd/system/zk.service"), "edited by hand")
+		})
+	}
 }
 
 func TestUnitOfAnOlderRevisionIsRestarted(t *testing.T) {

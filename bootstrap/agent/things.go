@@ -253,9 +253,9 @@ func checkStep(s bootstrap.Step, kind bootstrap.Kind, deletes bool) error {
 		return errors.New("steps of several kinds or directions in one run")
 	case deletes:
 		return nil
-	case s.Action == bootstrap.ActionRestart && kind != bootstrap.KindUnit:
-		return fmt.Errorf("%s things cannot be restarted", kind)
-	case s.Action != bootstrap.ActionCreate && s.Action != bootstrap.ActionUpdate && s.Action != bootstrap.ActionRestart:
+	case passing(s) && kind != bootstrap.KindUnit:
+		return fmt.Errorf("%s things cannot be restarted or killed", kind)
+	case s.Action != bootstrap.ActionCreate && s.Action != bootstrap.ActionUpdate && !passing(s):
 		return fmt.Errorf("action %q changes nothing on the machine", s.Action)
 	case s.Want.Resource == nil || s.Want.ID() != s.Target:
 		return errors.New("the step wants another thing than its target")

@@ -197,7 +197,7 @@ func (m *Machine) apply(st bootstrap.Step) error {
 		}
 	case bootstrap.ActionAdopt:
 		m.own(st)
-	case bootstrap.ActionRestart: // a new process shows in Applied alone
+	case bootstrap.ActionRestart, bootstrap.ActionKill: // a new process shows in Applied alone
 		if u, ok := m.things[st.Target].(bootstrap.Unit); !ok || !u.Running {
 			return fmt.Errorf("step %s is about a unit that does not run", st)
 		}
