@@ -1,0 +1,107 @@
+package zookeeper
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/zkboot/zkboot/bootstrap"
+)
+
+// Agree waits, until ctx ends at most, for every member to serve, vote, be in sync and hold
+// the same data: the gate that stands behind every turn. The error names the member and
+// what is missing.
+func Agree(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error { return everyone(ctx, s, h) }
+
+// Suspect is a member that must not be restarted as it is, see Suspects.
+type Suspect struct {
+	Host string `json:"host"`
+	Why  string `json:"why"`
+	Next string `json:"next"` // what to do
+}
+
+// Suspects looks once at all members and names those that may hold other data than the
+// rest: they count errors of their disk that cannot be made good, or their digests are not
+// those of a majority. ZOOKEEPER-4882: such a member serves as if nothing had happened, and
+// comes back from a restart with less.
+func Suspects(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) []Suspect {
+	return suspects(survey(ctx, s, h))
+}
+
+func suspects(vs []view) []Suspect {
+	odd := outvoted(vs)
+	var out []Suspect
+	for _, v := range vs {
+		why := ""
+		for _, key := range []string{"zk_unrecoverable_error_count", "zk_digest_mismatches_count"} {
+			if n, ok := v.mntr(key); ok && n > 0 && why == "" {
+				why = fmt.Sprintf("%s is %.0f, want 0", key, n)
+			}
+		}
+		if why == "" {
+			why = odd[v.host]
+		}
+		if why != "" {
+			out = append(out, Suspect{Host: v.host, Why: why, Next: "zkboot replace " + v.host})
+		}
+	}
+	return out
+}
+
+// outvoted finds members whose digest differs from that of a majority of all members, at
+// any zxid that they have one for.
+func outvoted(vs []view) map[string]string {
+	out := map[string]string{}
+	zxids := map[uint64]bool{}
+	for _, v := range vs {
+		for z := range v.digests {
+			zxids[z] = true
+		}
+	}
+	for _, zxid := range slices.Sorted(maps.Keys(zxids)) {
+		count := map[int64]int{}
+		for _, v := range vs {
+			if d, ok := v.digests[zxid]; ok {
+				count[d]++
+			}
+		}
+		for _, v := range vs {
+			d, ok := v.digests[zxid]
+			if most, n := commonest(count); ok && 2*n > len(vs) && d != most && out[v.host] == "" {
+				out[v.host] = fmt.Sprintf("at zxid 0x%x its digest is %x, that of %d other members %x", zxid, d, n, most)
+			}
+		}
+	}
+	return out
+}
+
+// commonest returns the digest that most have; equal counts make no majority, so that any of
+// them will do.
+func commonest(count map[int64]int) (digest int64, n int) {
+	for _, d := range slices.Sorted(maps.Keys(count)) {
+		if count[d] > n {
+			digest, n = d, count[d]
+		}
+	}
+	return digest, n
+}
+
+// Timing is how patient the members of an ensemble are with each other.
+type Timing struct {
+	Join time.Duration // initLimit ticks: to connect to a leader and load its data
+	Sync time.Duration // syncLimit ticks: without a word, until a leader or follower is given up
+}
+
+// TimingOf reads the timing of a spec, defaults filled in.
+func TimingOf(s *bootstrap.Spec) Timing {
+	c := settings(s)
+	return Timing{Join: joining(s), Sync: time.Duration(c.number("syncLimit")*c.number("tickTime")) * time.Millisecond}
+}
+
+// Forms reports whether a site step makes a quorum where there is none: until it is done
+// nobody can write.
+func Forms(st bootstrap.SiteStep) bool {
+	return st.Role == roleName && (st.Name == stepForm || st.Name == stepRecover)
+}
