@@ -13,7 +13,9 @@ import (
 // Agree waits, until ctx ends at most, for every member to serve, vote, be in sync and hold
 // the same data: the gate that stands behind every turn. The error names the member and
 // what is missing.
-func Agree(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error { return everyone(ctx, s, h) }
+func Agree(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error {
+	return everyone(ctx, s, h)
+}
 
 // Suspect is a member that must not be restarted as it is, see Suspects.
 type Suspect struct {
@@ -99,6 +101,14 @@ func TimingOf(s *bootstrap.Spec) Timing {
 	c := settings(s)
 	return Timing{Join: joining(s), Sync: time.Duration(c.number("syncLimit")*c.number("tickTime")) * time.Millisecond}
 }
+
+// UnitOf is the unit that members of s run as, the same on every host.
+func UnitOf(s *bootstrap.Spec) bootstrap.ID {
+	return bootstrap.NewID(bootstrap.KindUnit, layoutOf(s).unit)
+}
+
+// LogDirOf is the directory of the transaction log: whose disk a member waits for.
+func LogDirOf(s *bootstrap.Spec) string { return layoutOf(s).dataLog }
 
 // Forms reports whether a site step makes a quorum where there is none: until it is done
 // nobody can write.

@@ -97,7 +97,7 @@ ZooKeeper ensemble on them and proves the result.
 	})
 	root.AddCommand(
 		a.initCommand(), a.planCommand(), a.applyCommand(), a.verifyCommand(), a.statusCommand(),
-		a.rollCommand(), a.replaceCommand(), a.backupCommand(), a.restoreCommand(), a.destroyCommand(), a.renderCommand(), a.hostkeysCommand(), a.labCommand(), a.versionCommand(), a.serveCommand(),
+		a.rollCommand(), a.replaceCommand(), a.drillCommand(), a.backupCommand(), a.restoreCommand(), a.destroyCommand(), a.renderCommand(), a.hostkeysCommand(), a.labCommand(), a.versionCommand(), a.serveCommand(),
 	)
 	return root
 }

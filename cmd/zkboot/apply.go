@@ -125,7 +125,9 @@ func (s *session) ask(ctx context.Context, p *bootstrap.Plan) (bool, error) {
 func (s *session) apply(ctx context.Context, p *bootstrap.Plan) error {
 	defer s.sayWhenStopped(ctx, "stopping after the current step; run "+onward(p.Intent.Verb))()
 	start := time.Now()
+	pulsed := s.pulse(ctx, p)
 	report := s.engine.Apply(ctx, p)
+	pulsed(&report)
 	s.out.report(report)
 	if report.Failed() {
 		return s.end("failed", codeOf(report))

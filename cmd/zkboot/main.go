@@ -10,7 +10,7 @@
 //	0    done, nothing to do, verified, or quorum
 //	1    failed, or used wrongly
 //	2    plan --detailed-exitcode: there are changes
-//	3    refused by the hardware gate, verify found a failure, or status found no quorum
+//	3    refused by the hardware gate, verify found a failure, status found no quorum, or a drill failed
 //	4    locked by another apply
 //	130  interrupted
 package main
