@@ -102,7 +102,7 @@ func TestExit(t *testing.T) {
 func TestFlags(t *testing.T) {
 	for _, c := range []struct{ args, err string }{
 		{"-rounds 0", "want at least 1"},
-		{"-fsync 10ms", "want at least 1, 1, 1 and 1s"},
+		{"-fsync 10ms", "want at least 1, 1, 1, 1 and 1s"},
 		{"extra", `unexpected "extra"`},
 		{"-only plan,plam", `unknown or double part "plam"`},
 	} {

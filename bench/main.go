@@ -49,6 +49,7 @@ type options struct {
 	pairs    int // of probe and fio
 	fsync    time.Duration
 
+	leaderKills  int
 	watchChanges int // timed changes of the registry
 	deathRounds  int
 	requests     int // of the traffic that must not fail
@@ -69,8 +70,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	b := &bench{options: o, say: func(format string, a ...any) {
 		fmt.Fprintf(stderr, "bench: "+format+"\n", a...)
 	}}
-	// Order matters: agent and plan use hosts that quorum leaves standing.
-	parts, err := choose(o.only, []part{{"size", b.size}, {"quorum", b.quorum}, {"agent", b.uploads}, {"plan", b.plan}, {"fsync", b.fsyncs},
+	// Order matters: agent, plan and drill use hosts that quorum leaves standing.
+	parts, err := choose(o.only, []part{{"size", b.size}, {"quorum", b.quorum}, {"agent", b.uploads}, {"plan", b.plan}, {"drill", b.drills}, {"fsync", b.fsyncs},
 		{"watch", b.changes}, {"death", b.deaths}, {"traffic", b.loads}, {"hop", b.hop}, {"registry", b.registry}, {"herd", b.herd},
 		{"fleet", b.bigPlan}, {"sidecars", b.sidecars}, {"terraform", b.terraform}})
 	if err != nil {
@@ -101,6 +102,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.plans, "plans", 5, "how often to plan with nothing to do")
 	flags.IntVar(&o.pairs, "pairs", 3, "pairs of probe and fio")
 	flags.DurationVar(&o.fsync, "fsync", 8*time.Second, "length of one run of probe or fio")
+	flags.IntVar(&o.leaderKills, "kills", 5, "leaders that are killed")
 	flags.IntVar(&o.watchChanges, "changes", 600, "timed changes of the registry")
 	flags.IntVar(&o.deathRounds, "deaths", 8, "instances that die")
 	flags.IntVar(&o.requests, "requests", 1_050_000, "requests of the traffic that must not fail")
@@ -114,8 +116,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if o.watchChanges < 3 || o.deathRounds < 1 || o.requests < 1 || o.hopRate < 1 {
 		return o, fmt.Errorf("-changes %d -deaths %d -requests %d -rate %d: want at least 3, 1, 1 and 1", o.watchChanges, o.deathRounds, o.requests, o.hopRate)
 	}
-	if o.rounds < 1 || o.plans < 1 || o.pairs < 1 || o.fsync < time.Second {
-		return o, fmt.Errorf("-rounds %d -plans %d -pairs %d -fsync %s: want at least 1, 1, 1 and 1s", o.rounds, o.plans, o.pairs, o.fsync)
+	if o.rounds < 1 || o.plans < 1 || o.pairs < 1 || o.leaderKills < 1 || o.fsync < time.Second {
+		return o, fmt.Errorf("-rounds %d -plans %d -pairs %d -kills %d -fsync %s: want at least 1, 1, 1, 1 and 1s", o.rounds, o.plans, o.pairs, o.leaderKills, o.fsync)
 	}
 	return o, nil
 }

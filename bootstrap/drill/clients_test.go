@@ -21,6 +21,8 @@ type tree struct {
 	lose   func(path string) (done, lost bool) // of a write: it is done, and its answer is lost
 	took   atomic.Int64                        // time of each answer, ns
 	mu     sync.Mutex
+
+	session atomic.Int64
 }
 
 // edit changes the tree behind everybody's back.
@@ -40,7 +42,10 @@ func (t *tree) wait() {
 }
 
 func (t *tree) Create(path string, data []byte) error {
-	if _, there := t.znodes[path]; there {
+	t.mu.Lock()
+	_, there := t.znodes[path]
+	t.mu.Unlock()
+	if there {
 		return zookeeper.ErrNodeExists
 	}
 	return t.change(path, func() { t.znodes[path] = &znode{data: string(data)} })
@@ -65,7 +70,9 @@ func (t *tree) change(path string, do func()) error {
 }
 
 func (t *tree) Set(path string, data []byte) (zookeeper.Mark, error) {
+	t.mu.Lock()
 	z, there := t.znodes[path]
+	t.mu.Unlock()
 	if !there {
 		return zookeeper.Mark{}, zookeeper.ErrNoNode
 	}
@@ -84,6 +91,10 @@ func (t *tree) Get(path string) ([]byte, zookeeper.Mark, error) {
 	}
 	return []byte(z.data), zookeeper.Mark{Version: z.version}, nil
 }
+
+func (t *tree) CreateEphemeral(path string, data []byte) error { return t.Create(path, data) }
+
+func (t *tree) Session() int64 { return t.session.Load() }
 
 func (t *tree) Sync(string) error { return nil }
 
@@ -222,29 +233,40 @@ func TestLayAndLiftBearALostAnswer(t *testing.T) {
 }
 
 func TestBeater(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		znodes := newTree()
-		if err := lay(znodes, []string{pulsePath}); err != nil {
-			t.Fatal(err)
-		}
-		b := &beater{session: znodes, history: newHistory()}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); b.run(ctx, 10*time.Millisecond) }()
-		<-time.After(time.Second)
-		znodes.took.Store(int64(3 * time.Second)) // one answer
-		<-time.After(100 * time.Millisecond)
-		znodes.took.Store(int64(0))
-		<-time.After(4 * time.Second)
-		znodes.edit(func() { znodes.znodes[pulsePath].version -= 2 }) // the ensemble forgets two writes
-		<-time.After(time.Second)
-		cancel()
-		<-done
-		r := b.result
-		if r.Writes < 280 || r.Stall < 2900*time.Millisecond || r.Stall > 3200*time.Millisecond || r.Lost != 2 || r.Err != nil {
-			t.Errorf("%+v, want about 300 writes, a stall of 3s, and 2 lost", r)
-		}
-	})
+	for _, tt := range []struct {
+		name   string
+		befall func(*tree, *znode) // behind the first second of two
+		want   PulseResult         // Writes: at least
+		most   time.Duration       // of the stall
+	}{
+		{"nothing", func(*tree, *znode) {}, PulseResult{Writes: 195}, 20 * time.Millisecond},
+		{"two writes are forgotten", func(_ *tree, z *znode) { z.version -= 2 }, PulseResult{Writes: 195, Lost: 2}, 20 * time.Millisecond},
+		{"the session expires", func(t *tree, _ *znode) { t.session.Add(1); clear(t.znodes) }, PulseResult{Writes: 195, Lapsed: 1}, 20 * time.Millisecond},
+		{"the znode is lost", func(t *tree, z *znode) { z.version = 3; clear(t.znodes) }, PulseResult{Writes: 195, Lost: 100}, 20 * time.Millisecond},
+		{"an answer takes long", func(t *tree, _ *znode) { t.took.Store(int64(time.Second / 2)) }, PulseResult{Writes: 100, Stall: time.Second / 2}, 520 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				znodes := newTree()
+				b := &beater{session: znodes, history: newHistory(), path: "/pulse"}
+				if err := b.lay(); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				go func() { defer close(done); b.run(ctx, 10*time.Millisecond) }()
+				<-time.After(time.Second + 5*time.Millisecond)
+				znodes.edit(func() { tt.befall(znodes, znodes.znodes["/pulse"]) })
+				<-time.After(time.Second)
+				cancel()
+				<-done
+				r := b.result
+				if r.Writes < tt.want.Writes || r.Lost != tt.want.Lost || r.Lapsed != tt.want.Lapsed || r.Stall < tt.want.Stall || r.Stall > tt.most || r.Err != nil {
+					t.Errorf("%+v, want at least %d writes, %d lost, %d lapsed, a stall of %s to %s", r, tt.want.Writes, tt.want.Lost, tt.want.Lapsed, tt.want.Stall, tt.most)
+				}
+			})
+		})
+	}
 }
 
 func TestPulseResultIsOneLine(t *testing.T) {

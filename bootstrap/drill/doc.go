@@ -11,5 +11,5 @@
 // It refuses an ensemble that is not whole to begin with, one of fewer than three voters,
 // and faults that nobody can undo from outside on hosts that are not of a lab. It writes to
 // znodes of its own at the root alone and removes them; those that a killed run left are
-// removed by the next.
+// removed by the next. That of a pulse is ephemeral.
 package drill

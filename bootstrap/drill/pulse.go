@@ -2,6 +2,8 @@ package drill
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -10,13 +12,19 @@ import (
 	"github.com/zkboot/zkboot/bootstrap/zookeeper"
 )
 
-// pulsePath is the znode of a pulse. It has one name, so that the next run finds what a
-// killed one left. It stands at the root as canaries do: a parent would stay behind.
-const pulsePath = "/zkboot-pulse"
+// owner is a session with a znode that goes with it.
+type owner interface {
+	session
+	CreateEphemeral(path string, data []byte) error
+	Session() int64
+}
 
 // partFor bounds what a pulse does when the work is over: reading its znode through every
-// member, and removing it.
+// member.
 const partFor = 30 * time.Second
+
+// leaveFor is what is left of that when the run is interrupted.
+const leaveFor = time.Second
 
 // PulseOptions say what to write to.
 type PulseOptions struct {
@@ -29,7 +37,9 @@ type PulseOptions struct {
 // second, and one write under way at most.
 const DefaultPulse = 100
 
-// Pulse writes to one znode while somebody else works on the members.
+// Pulse writes to one znode while somebody else works on the members. The znode stands at
+// the root, is ephemeral and has a name of its own, as those of canaries: nothing is left of
+// a run that is killed, and two runs do not meet.
 type Pulse struct {
 	options PulseOptions
 	cancel  context.CancelFunc
@@ -44,6 +54,7 @@ type PulseResult struct {
 	Writes int           // acknowledged
 	Stall  time.Duration // the longest time without an acknowledged write
 	Lost   int           // acknowledged writes that are not there in the end, through any member
+	Lapsed int           // times that the session expired, with the znode: what was written until then is not judged
 	Err    error
 }
 
@@ -57,6 +68,9 @@ func (r PulseResult) String() string {
 		lost = fmt.Sprintf("%d LOST", r.Lost)
 	}
 	line := fmt.Sprintf("%d writes while members changed, longest stall %.1fs, %s", r.Writes, r.Stall.Seconds(), lost)
+	if r.Lapsed > 0 {
+		line += fmt.Sprintf(" (the session expired %d times; what was written before is not judged)", r.Lapsed)
+	}
 	if r.Err != nil {
 		line += fmt.Sprintf(" (%v)", r.Err)
 	}
@@ -78,8 +92,8 @@ func StartPulse(ctx context.Context, o PulseOptions) *Pulse {
 	return p
 }
 
-// Stop ends the writing, reads the znode through every member and removes it. It takes
-// partFor at most.
+// Stop ends the writing, reads the znode through every member and ends the session, with
+// which the znode goes. It takes about partFor at most.
 func (p *Pulse) Stop() PulseResult {
 	p.cancel()
 	<-p.done
@@ -87,43 +101,64 @@ func (p *Pulse) Stop() PulseResult {
 }
 
 // beat writes until writing ends. ctx is that of the whole run: when it ends too, as by an
-// interrupt, the znode is removed all the same.
+// interrupt, nothing is read any more.
 func (p *Pulse) beat(ctx, writing context.Context) PulseResult {
 	members := p.options.Spec.MemberNames()
 	whole, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	lines := newLines(whole, members, p.options.Open)
 	defer lines.close()
+	reaching, reached := context.WithTimeout(writing, openFor)
+	_, _ = lines.hosts(reaching) // those that are missing may come later
+	reached()
 	c, err := zookeeper.Roam(whole, p.options.Spec, members[0], lines.dialers())
 	if err != nil {
 		return PulseResult{Err: err}
 	}
 	defer c.Close()
 	// A session that is not answered is closed when the work is over: the calls end with it.
-	end := context.AfterFunc(writing, func() { time.AfterFunc(partFor, cancel) })
-	defer end()
-	if err := lay(c, []string{pulsePath}); err != nil {
+	defer context.AfterFunc(writing, func() { time.AfterFunc(partFor, cancel) })()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(leaveFor, cancel) })()
+	token := make([]byte, 8)
+	_, _ = rand.Read(token) // never fails: https://pkg.go.dev/crypto/rand#Read
+	w := &beater{session: c, history: newHistory(), path: "/zkboot-pulse-" + hex.EncodeToString(token)}
+	if err := w.lay(); err != nil {
 		return PulseResult{Err: err}
 	}
-	h := newHistory()
-	w := &beater{session: c, history: h}
 	w.run(writing, time.Second/time.Duration(p.options.Rate))
 	if ctx.Err() != nil { // interrupted: nobody waits for more than is needed
-		time.AfterFunc(time.Second, cancel)
-		return w.leave(context.Cause(ctx))
+		w.result.Err = context.Cause(ctx)
+		return w.result
 	}
 	return w.part(whole, p.options.Spec, lines)
 }
 
 // beater is the writer of a pulse. It keeps no history but what it has to answer for.
 type beater struct {
-	session session
+	session owner
 	history *history // its clock
+	path    string
 
+	id     int64 // of the session that made the znode
 	number int64
 	book   ledger
 	last   time.Duration // of an acknowledged write
 	result PulseResult
+}
+
+// lay makes the znode.
+func (b *beater) lay() error {
+	err := b.session.CreateEphemeral(b.path, text(0))
+	if errors.Is(err, zookeeper.ErrUnanswered) { // once more: what is there now is the first try's
+		if err = b.session.CreateEphemeral(b.path, text(0)); errors.Is(err, zookeeper.ErrNodeExists) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("creating %s: %w", b.path, err)
+	}
+	b.id, b.book = b.session.Session(), ledger{}
+	return nil
 }
 
 func (b *beater) run(ctx context.Context, every time.Duration) {
@@ -142,16 +177,27 @@ func (b *beater) run(ctx context.Context, every time.Duration) {
 
 func (b *beater) step() {
 	b.number++
-	mark, err := b.session.Set(pulsePath, text(b.number))
-	if err != nil {
-		b.result.Err = err
+	mark, err := b.session.Set(b.path, text(b.number))
+	if errors.Is(err, zookeeper.ErrNoNode) {
+		err = b.vanished()
+	}
+	if b.result.Err = err; err != nil || mark == (zookeeper.Mark{}) {
 		return
 	}
 	b.waited()
-	b.result.Err = nil
 	b.last = b.history.now()
 	b.result.Writes++
 	b.result.Lost += b.book.ack(mark.Version, b.number)
+}
+
+// vanished makes the znode anew. Where it did not go with its session, the ensemble lost it.
+func (b *beater) vanished() error {
+	if b.session.Session() == b.id {
+		b.result.Lost += len(b.book.entries)
+	} else {
+		b.result.Lapsed++
+	}
+	return b.lay()
 }
 
 // waited takes the time since the last acknowledged write for a stall, if it is the longest.
@@ -161,13 +207,7 @@ func (b *beater) waited() {
 	}
 }
 
-// leave removes the znode and no more.
-func (b *beater) leave(why error) PulseResult {
-	b.result.Err = errors.Join(why, lift(b.session, []string{pulsePath}))
-	return b.result
-}
-
-// part reads what every member shows and removes the znode.
+// part reads what every member shows.
 func (b *beater) part(ctx context.Context, s *bootstrap.Spec, l *lines) PulseResult {
 	ctx, cancel := context.WithTimeout(ctx, partFor)
 	defer cancel()
@@ -177,7 +217,7 @@ func (b *beater) part(ctx context.Context, s *bootstrap.Spec, l *lines) PulseRes
 		errs = append(errs, fmt.Errorf("the last write: %w", b.result.Err))
 	}
 	for host, d := range l.dialers() {
-		shown, err := showOn(ctx, s, host, d, []string{pulsePath})
+		shown, err := showOn(ctx, s, host, d, []string{b.path})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("not read through %s: %w", host, err))
 			continue
@@ -185,7 +225,6 @@ func (b *beater) part(ctx context.Context, s *bootstrap.Spec, l *lines) PulseRes
 		worst = max(worst, b.book.missingFrom(shown[0]))
 	}
 	b.result.Lost += worst
-	errs = append(errs, lift(b.session, []string{pulsePath}))
 	b.result.Err = errors.Join(errs...)
 	return b.result
 }

@@ -101,6 +101,16 @@ func (c *Client) Create(path string, data []byte) error {
 	return told(err)
 }
 
+// CreateEphemeral is Create of a znode that goes with the session.
+func (c *Client) CreateEphemeral(path string, data []byte) error {
+	_, err := c.conn.Create(path, data, zk.FlagEphemeral, zk.WorldACL(zk.PermRead|zk.PermWrite))
+	return told(err)
+}
+
+// Session is the id that the ensemble gave to the session. It becomes another one when the
+// session has expired: no member heard of it for as long as SessionTimeout.
+func (c *Client) Session() int64 { return c.conn.SessionID() }
+
 // Set writes a znode, whatever its version. The Mark is that of this very write.
 func (c *Client) Set(path string, data []byte) (Mark, error) {
 	stat, err := c.conn.Set(path, data, -1)
