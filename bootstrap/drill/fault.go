@@ -108,6 +108,10 @@ func Find(name string) (Fault, error) {
 	return Fault{}, fmt.Errorf("unknown fault %q: want one of %s", name, strings.Join(names, ", "))
 }
 
+// Gap bounds how long a client may be without an acknowledged write, for a fault that stands
+// for as long as lasts.
+func (f Fault) Gap(t Timing, lasts time.Duration) time.Duration { return f.gap(t, lasts) }
+
 // Safe reports whether the fault may be done on hosts that are not of a lab: what systemd
 // alone makes good, without a hand from outside.
 func (f Fault) Safe() bool { return f.Lab == "" }

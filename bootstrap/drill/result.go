@@ -64,7 +64,7 @@ type evidence struct {
 // judge turns evidence into a Result. It is pure.
 func judge(e evidence) Result {
 	longest, since := gap(e.ops, e.roaming, e.end)
-	limit := e.fault.gap(e.timing, e.lasted)
+	limit := e.fault.Gap(e.timing, e.lasted)
 	r := Result{
 		Fault: e.fault.Name, Hosts: e.victims, WriteGapMS: longest.Milliseconds(), GapLimitMS: limit.Milliseconds(),
 		LostAcks: lostAcks(e.ops, e.finals), TwoLeaders: twoLeaders(e.ops) + e.tally.two, DigestsEqual: e.apart == nil,

@@ -243,8 +243,11 @@ func Ask(ctx context.Context, s *bootstrap.Spec, host string, d Dialer) (Standin
 		return Standing{}, err
 	}
 	answer, err := io.ReadAll(io.LimitReader(conn, 64<<10))
+	if err == nil && len(answer) == 0 {
+		err = io.ErrUnexpectedEOF // one that has no quorum says so
+	}
 	if err != nil {
-		return Standing{}, err
+		return Standing{}, fmt.Errorf("srvr: %w", err)
 	}
 	v := view{member: m, mode: modeDown, z: bootstrap.ZooKeeper{Srvr: string(answer)}}
 	v.readSrvr()
