@@ -107,8 +107,9 @@ func TestDrills(t *testing.T) {
 		{"kill-leader", 8 * time.Second, 10 * time.Second},
 		// The client of a paused member leaves it after two thirds of its session timeout of 10s.
 		{"pause-leader", 16 * time.Second, 2*time.Second + 7*time.Second + 5*time.Second},
-		{"partition-leader-in", 10 * time.Second, 10 * time.Second},
 		{"partition-leader-out", 10 * time.Second, 10 * time.Second},
+		// The others may go on electing the one that does not hear them, see its gap.
+		{"partition-leader-in", 10 * time.Second, 5*time.Second + 10*time.Second},
 	} {
 		t.Run(tt.fault, func(t *testing.T) {
 			r := s.drill(t, tt.fault, tt.duration)
@@ -118,7 +119,7 @@ func TestDrills(t *testing.T) {
 			if gap := time.Duration(r.WriteGapMS) * time.Millisecond; gap > tt.gap {
 				t.Errorf("a client waited %s, want %s at most", gap, tt.gap)
 			}
-			if r.Writes < 100 || r.Reads < 50 || len(r.Hosts) != 1 || r.Elections == 0 {
+			if r.Writes < 100 || r.Reads < 50 || len(r.Hosts) != 1 || r.Elections == 0 && tt.fault != "partition-leader-in" {
 				t.Errorf("too little happened for a verdict: %+v", r)
 			}
 		})

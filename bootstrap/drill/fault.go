@@ -54,6 +54,10 @@ func silence(t Timing, _ time.Duration) time.Duration {
 	return t.Sync + zookeeper.SessionTimeout*2/3 + 5*time.Second
 }
 
+// deaf is a leader that is heard and does not hear: the others may go on electing it for as
+// long as that lasts (seen on 3.9.6: of two partitions of 15s one cost 11.5s, the other 17.7s).
+func deaf(t Timing, lasts time.Duration) time.Duration { return lasts + silence(t, lasts) }
+
 // outage is the time that nobody is there, and what members that boot are granted to join.
 func outage(t Timing, lasts time.Duration) time.Duration { return lasts + t.Join + time.Minute }
 
@@ -74,8 +78,8 @@ func Faults() []Fault {
 			Does: "SIGSTOP to a follower, SIGCONT later", Expect: "its clients leave it after two thirds of their session timeout"},
 		{Name: "partition-leader", On: leader, Lab: "partition", Lasts: true, gap: silence,
 			Does: "no packet between the leader and the others", Expect: "the others elect a leader; the old one steps down, and no write is taken by both"},
-		{Name: "partition-leader-in", On: leader, Lab: "partition-in", Lasts: true, gap: silence,
-			Does: "no packet from the others reaches the leader", Expect: "as with partition-leader"},
+		{Name: "partition-leader-in", On: leader, Lab: "partition-in", Lasts: true, gap: deaf,
+			Does: "no packet from the others reaches the leader", Expect: "as with partition-leader, or nobody can write while it lasts: the others hear it and may elect it again"},
 		{Name: "partition-leader-out", On: leader, Lab: "partition-out", Lasts: true, gap: silence,
 			Does: "no packet from the leader reaches the others", Expect: "as with partition-leader"},
 		{Name: "partition-follower", On: follower, Lab: "partition", Lasts: true, gap: silence,
