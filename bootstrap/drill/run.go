@@ -144,6 +144,9 @@ func (r *run) ready(ctx context.Context) error {
 	if err := zookeeper.Agree(bounded, r.Spec, hosts); err != nil {
 		return fmt.Errorf("%w: the ensemble must be whole before a drill: %w", bootstrap.ErrRefused, err)
 	}
+	for _, s := range zookeeper.Suspects(bounded, r.Spec, hosts) {
+		return fmt.Errorf("%w: the ensemble must be whole before a drill: %s is suspect: %s; next: %s", bootstrap.ErrRefused, s.Host, s.Why, s.Next)
+	}
 	r.hand = r.Hand(hosts)
 	return nil
 }
@@ -287,20 +290,19 @@ func (r *run) conclude(ctx context.Context, e *evidence) {
 }
 
 // together waits until all members are whole. Members that were started just now are
-// granted what the gates grant them.
+// granted what the gates grant them; different data heals by no waiting.
 func (r *run) together(ctx context.Context, t Timing) error {
 	ctx, cancel := context.WithTimeout(ctx, t.Join+time.Minute)
 	defer cancel()
 	var last error
 	for {
 		err := r.agree(ctx)
-		if err == nil || ctx.Err() != nil {
-			if err != nil && last != nil {
-				return last
-			}
+		if err == nil || zookeeper.Diverged(err) {
 			return err
 		}
-		last = err
+		if last == nil || ctx.Err() == nil { // a look that was cut short says little
+			last = err
+		}
 		select {
 		case <-ctx.Done():
 			return last

@@ -2,6 +2,7 @@ package zookeeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,6 +17,10 @@ import (
 func Agree(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) error {
 	return everyone(ctx, s, h)
 }
+
+// Diverged reports whether an error of Agree says that members hold different data, which no
+// waiting heals.
+func Diverged(err error) bool { return errors.Is(err, errDiverged) }
 
 // Suspect is a member that must not be restarted as it is, see Suspects.
 type Suspect struct {
