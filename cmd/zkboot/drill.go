@@ -51,11 +51,11 @@ be run. Its znodes, /zkboot-drill-*, are removed at the end, or by the next dril
 	_ = cmd.MarkFlagRequired("fault") // fails only for a flag that does not exist
 	cmd.Flags().DurationVar(&o.Duration, "duration", 30*time.Second, "of the writing: a quarter before the fault, half of it while one that lasts stands")
 	cmd.Flags().IntVar(&o.Rate, "rate", drill.DefaultRate, "writes a second")
-	_ = cmd.RegisterFlagCompletionFunc("fault", cobra.FixedCompletions(faultNames(), cobra.ShellCompDirectiveNoFileComp)) // likewise
+	_ = cmd.RegisterFlagCompletionFunc("fault", cobra.FixedCompletions(drillFaults(), cobra.ShellCompDirectiveNoFileComp)) // likewise
 	return cmd
 }
 
-func faultNames() []string {
+func drillFaults() []string {
 	var names []string
 	for _, f := range drill.Faults() {
 		names = append(names, f.Name)
