@@ -14,7 +14,8 @@ import (
 	"github.com/zkboot/zkboot/bootstrap/zookeeper"
 )
 
-// Opener reaches a host of the spec; closing the Host is the caller's.
+// Opener reaches a host of the spec; closing the Host is the caller's. Connections end with
+// the context that they were opened with.
 type Opener func(ctx context.Context, host string) (bootstrap.Host, error)
 
 // openFor bounds one try to reach a host, again and again while it is off.
@@ -90,8 +91,13 @@ func (l *lines) dialers() map[string]zookeeper.Dialer {
 // close ends all connections and waits for those that are being opened. Nobody dials any
 // more by then.
 func (l *lines) close() {
+	l.part() // while they live: locks are given back
 	l.cancel()
 	l.wg.Wait()
+	l.part()
+}
+
+func (l *lines) part() {
 	for _, line := range l.all {
 		if h := line.take(nil); h != nil {
 			_ = h.Close() // what was to be done with it is done
@@ -127,10 +133,19 @@ func (l *line) get() (bootstrap.Host, <-chan struct{}) {
 	return nil, l.opening
 }
 
+// reopen tries for openFor. What it opens lives as long as the lines do.
 func (l *line) reopen(done chan struct{}) {
-	ctx, cancel := context.WithTimeout(l.ctx, openFor)
-	defer cancel()
+	ctx, giveUp := context.WithCancel(l.ctx)
+	late := time.AfterFunc(openFor, giveUp)
 	h, err := l.open(ctx, l.name)
+	if err == nil && !late.Stop() {
+		_ = h.Close() // it came too late, and has ended already
+		h, err = nil, context.DeadlineExceeded
+	}
+	if err != nil {
+		late.Stop()
+		giveUp()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer close(done)

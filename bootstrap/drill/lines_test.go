@@ -16,12 +16,13 @@ import (
 // machine is a host that is there or not.
 type machine struct {
 	bootstrap.Host
+	ctx            context.Context // that it was opened with
 	off            *atomic.Bool
 	opened, closed *atomic.Int32
 }
 
 func (m machine) DialContext(context.Context, string, string) (net.Conn, error) {
-	if m.off.Load() {
+	if m.off.Load() || m.ctx.Err() != nil { // a connection ends with the context that it was opened with
 		return nil, fmt.Errorf("%w: the stream is gone", bootstrap.ErrUnreachable)
 	}
 	ours, theirs := net.Pipe()
@@ -29,7 +30,7 @@ func (m machine) DialContext(context.Context, string, string) (net.Conn, error) 
 }
 
 func (m machine) Look(context.Context, ...bootstrap.ID) (bootstrap.Facts, bootstrap.State, error) {
-	if m.off.Load() {
+	if m.off.Load() || m.ctx.Err() != nil {
 		return bootstrap.Facts{}, bootstrap.State{}, errors.New("no answer")
 	}
 	return bootstrap.Facts{}, bootstrap.State{}, nil
@@ -48,6 +49,7 @@ func (m machine) open(ctx context.Context, _ string) (bootstrap.Host, error) {
 		return nil, bootstrap.ErrUnreachable
 	}
 	m.opened.Add(1)
+	m.ctx = ctx
 	return m, nil
 }
 
