@@ -55,7 +55,7 @@ func (c *client) run(ctx context.Context) {
 // step writes the next number, and behind an acknowledged write reads: ZooKeeper answers a
 // session in the order of its requests, and a write only when a majority has it, so that
 // such a read may not miss anything that was acknowledged before it. Behind a sync it might,
-// on a deposed leader that has not noticed (ZOOKEEPER-2136).
+// on a deposed leader that has not noticed (ZOOKEEPER-1675).
 func (c *client) step() {
 	c.number++
 	w := op{client: c.id, key: c.key, value: c.number, call: c.history.now()}

@@ -130,7 +130,7 @@ func (c *Client) Get(path string) ([]byte, Mark, error) {
 }
 
 // Sync lets the member catch up with its leader. A leader that was deposed and has not
-// noticed answers too (ZOOKEEPER-2136): behind a write of the same session a read is sure.
+// noticed answers too (ZOOKEEPER-1675): behind a write of the same session a read is sure.
 func (c *Client) Sync(path string) error {
 	_, err := c.conn.Sync(path)
 	return told(err)
