@@ -62,7 +62,7 @@ func disturbs(p *bootstrap.Plan) bool {
 			return false
 		}
 		found = found || w.Rolling && w.Role == role ||
-			slices.ContainsFunc(w.Site, func(st bootstrap.SiteStep) bool { return st.Role == role })
+			slices.ContainsFunc(slices.Concat(w.Site, w.Then), func(st bootstrap.SiteStep) bool { return st.Role == role })
 	}
 	return found
 }
