@@ -22,6 +22,7 @@ const (
 	labZkboot    = "bench-zkboot"
 	labApt       = "bench-apt"
 	labTerraform = "bench-tf"
+	labDrill     = "bench-drill"
 )
 
 // tidyLimit bounds how long taking a lab down may take.

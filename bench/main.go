@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	b := &bench{options: o, say: func(format string, a ...any) {
 		fmt.Fprintf(stderr, "bench: "+format+"\n", a...)
 	}}
-	// Order matters: agent, plan and drill use hosts that quorum leaves standing.
+	// Order matters: agent and plan use hosts that quorum leaves standing.
 	parts, err := choose(o.only, []part{{"size", b.size}, {"quorum", b.quorum}, {"agent", b.uploads}, {"plan", b.plan}, {"drill", b.drills}, {"fsync", b.fsyncs},
 		{"watch", b.changes}, {"death", b.deaths}, {"traffic", b.loads}, {"hop", b.hop}, {"registry", b.registry}, {"herd", b.herd},
 		{"fleet", b.bigPlan}, {"sidecars", b.sidecars}, {"terraform", b.terraform}})

@@ -59,8 +59,8 @@ func TestWhatFailsADrill(t *testing.T) {
 		{"nobody wrote", func(e *evidence) { e.ops, e.end = nil, 20*time.Second }, "without an acknowledged write for 20.0s"},
 		{"apart in the end", func(e *evidence) { e.apart = errors.New("zk2: members hold different data") }, "the members did not come together: zk2: members hold different data"},
 		{"a suspect", func(e *evidence) {
-			e.suspects = []zookeeper.Suspect{{Host: "zk1", Why: "zk_unrecoverable_error_count is 1, want 0", Next: "zkboot replace zk1"}}
-		}, "zk1 is suspect: zk_unrecoverable_error_count is 1, want 0; next: zkboot replace zk1"},
+			e.suspects = []zookeeper.Suspect{{Host: "zk1", Why: "zk_unrecoverable_error_count grew by 22, and 0 leaders were lost meanwhile", Next: "zkboot replace zk1"}}
+		}, "zk1 is suspect: zk_unrecoverable_error_count grew by 22, and 0 leaders were lost meanwhile; next: zkboot replace zk1"},
 		{"a member that was not read", func(e *evidence) { e.unread = []string{"through zk1: refused"} }, "the end could not be read: through zk1: refused"},
 		{"a full history", func(e *evidence) { e.full = true }, "the history is full"},
 	} {

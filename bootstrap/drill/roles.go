@@ -51,7 +51,12 @@ type tally struct {
 	changes int // of the leader
 	before  poll
 	last    string
+
+	first, latest uint64 // epochs of leaders
 }
+
+// epochs is how many leaders came after the first that was seen.
+func (t tally) epochs() int { return int(t.latest - t.first) }
 
 // add takes one poll in. A member that becomes leader shows the zxid of the epoch before for
 // a moment while it starts, so that a claim counts when the poll before had it too.
@@ -79,6 +84,10 @@ func (t *tally) add(p poll) {
 			t.changes++
 		}
 		t.last = now
+		if t.first == 0 {
+			t.first = p[now].Epoch
+		}
+		t.latest = max(t.latest, p[now].Epoch)
 	}
 	t.before = p
 }

@@ -42,7 +42,10 @@ func TestTally(t *testing.T) {
 			for _, p := range tt.polls {
 				got.add(p)
 			}
-			got.before, got.last = nil, ""
+			if want := map[string]int{"an election": 1, "the same one is elected again": 1, "a deposed leader has not noticed": 1, "a new leader shows the epoch before while it starts": 1}[tt.name]; got.epochs() != want {
+				t.Errorf("%d epochs, want %d", got.epochs(), want)
+			}
+			got.before, got.last, got.first, got.latest = nil, "", 0, 0
 			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(tally{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

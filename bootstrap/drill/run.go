@@ -86,6 +86,7 @@ type run struct {
 	history *history
 	watcher *watcher
 	hand    Hand
+	before  zookeeper.Errors
 	roamers []*zookeeper.Client
 	pinned  []*zookeeper.Client
 }
@@ -144,8 +145,11 @@ func (r *run) ready(ctx context.Context) error {
 	if err := zookeeper.Agree(bounded, r.Spec, hosts); err != nil {
 		return fmt.Errorf("%w: the ensemble must be whole before a drill: %w", bootstrap.ErrRefused, err)
 	}
-	for _, s := range zookeeper.Suspects(bounded, r.Spec, hosts) {
-		return fmt.Errorf("%w: the ensemble must be whole before a drill: %s is suspect: %s; next: %s", bootstrap.ErrRefused, s.Host, s.Why, s.Next)
+	r.before = zookeeper.CountErrors(bounded, r.Spec, hosts)
+	for _, host := range r.members {
+		if n := r.before[host]; n > 0 {
+			r.Say(fmt.Sprintf("%s has counted %d unrecoverable errors before: of its disk, or of leaders that it lost", host, n))
+		}
 	}
 	r.hand = r.Hand(hosts)
 	return nil
@@ -283,7 +287,7 @@ func (r *run) conclude(ctx context.Context, e *evidence) {
 		e.finals[host] = shown
 	}
 	if hosts, err := r.lines.hosts(bounded); err == nil {
-		e.suspects = zookeeper.Suspects(bounded, r.Spec, hosts)
+		e.suspects = zookeeper.Suspects(bounded, r.Spec, hosts, r.before, r.watcher.total().epochs())
 	} else {
 		e.unread = append(e.unread, err.Error())
 	}

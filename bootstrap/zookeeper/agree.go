@@ -29,26 +29,52 @@ type Suspect struct {
 	Next string `json:"next"` // what to do
 }
 
-// Suspects looks once at all members and names those that may hold other data than the
-// rest: they count errors of their disk that cannot be made good, or their digests are not
-// those of a majority. ZOOKEEPER-4882: such a member serves as if nothing had happened, and
-// comes back from a restart with less.
-func Suspects(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) []Suspect {
-	return suspects(survey(ctx, s, h))
+// Errors is how many unrecoverable errors each member counts, since its process began, by
+// host. Members that did not answer are missing.
+type Errors map[string]int
+
+// CountErrors looks once at all members.
+func CountErrors(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts) Errors {
+	return countErrors(survey(ctx, s, h))
 }
 
-func suspects(vs []view) []Suspect {
-	odd := outvoted(vs)
+func countErrors(vs []view) Errors {
+	out := Errors{}
+	for _, v := range vs {
+		if n, ok := v.mntr("zk_unrecoverable_error_count"); ok {
+			out[v.host] = int(n)
+		}
+	}
+	return out
+}
+
+// Suspects looks once at all members and names those that may hold other data than the
+// rest: their digests are not those of a majority, or they have counted more unrecoverable
+// errors since before than leaders were lost meanwhile. ZOOKEEPER-4882: a member whose disk
+// failed once serves as if nothing had happened, and comes back from a restart with less.
+//
+// The count alone proves nothing: a follower that cannot hand a client's write on, because
+// its leader has just gone, counts one too and follows the next leader with all its data
+// (seen on 3.8.0 after a kill and on 3.9.6 after a power cut of the leader, under load).
+func Suspects(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, before Errors, leadersLost int) []Suspect {
+	return suspects(survey(ctx, s, h), before, leadersLost)
+}
+
+func suspects(vs []view, before Errors, leadersLost int) []Suspect {
+	odd, now := outvoted(vs), countErrors(vs)
 	var out []Suspect
 	for _, v := range vs {
-		why := ""
-		for _, key := range []string{"zk_unrecoverable_error_count", "zk_digest_mismatches_count"} {
-			if n, ok := v.mntr(key); ok && n > 0 && why == "" {
-				why = fmt.Sprintf("%s is %.0f, want 0", key, n)
-			}
+		grown := now[v.host] - before[v.host]
+		if grown < 0 { // a new process counts from 0
+			grown = now[v.host]
 		}
-		if why == "" {
-			why = odd[v.host]
+		mismatches, _ := v.mntr("zk_digest_mismatches_count")
+		why := odd[v.host]
+		switch {
+		case mismatches > 0:
+			why = fmt.Sprintf("zk_digest_mismatches_count is %.0f, want 0", mismatches)
+		case grown > leadersLost:
+			why = fmt.Sprintf("zk_unrecoverable_error_count grew by %d, and %d leaders were lost meanwhile", grown, leadersLost)
 		}
 		if why != "" {
 			out = append(out, Suspect{Host: v.host, Why: why, Next: "zkboot replace " + v.host})

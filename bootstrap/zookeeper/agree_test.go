@@ -15,10 +15,14 @@ func TestSuspects(t *testing.T) {
 		change func(*scene)
 		want   map[string]string // host -> part of the reason
 	}{
+		{"a follower lost its leader", 3, func(sc *scene) { sc.servers["zk2"].mntr["zk_unrecoverable_error_count"] = "1" }, nil},
+		{"errors of before", 3, func(sc *scene) { sc.servers["zk1"].mntr["zk_unrecoverable_error_count"] = "6" }, nil},
+		{"a new process that failed", 3, func(sc *scene) { sc.servers["zk1"].mntr["zk_unrecoverable_error_count"] = "4" },
+			map[string]string{"zk1": "grew by 4, and 1 leaders were lost"}},
 		{"a whole ensemble", 3, func(*scene) {}, nil},
 		{"a member is down", 3, func(sc *scene) { sc.stop("zk1") }, nil},
-		{"a member's disk failed once", 3, func(sc *scene) { sc.servers["zk2"].mntr["zk_unrecoverable_error_count"] = "1" },
-			map[string]string{"zk2": "zk_unrecoverable_error_count is 1, want 0"}},
+		{"a member's disk fails", 3, func(sc *scene) { sc.servers["zk2"].mntr["zk_unrecoverable_error_count"] = "22" },
+			map[string]string{"zk2": "zk_unrecoverable_error_count grew by 22, and 1 leaders were lost meanwhile"}},
 		{"a member noticed by itself", 3, func(sc *scene) { sc.servers["zk1"].mntr["zk_digest_mismatches_count"] = "18" },
 			map[string]string{"zk1": "zk_digest_mismatches_count is 18, want 0"}},
 		{"one of three has another digest", 3, func(sc *scene) { sc.servers["zk2"].digests[zxid] = -1 },
@@ -35,7 +39,7 @@ func TestSuspects(t *testing.T) {
 			sc := healthyScene(testSpec(tt.n))
 			tt.change(sc)
 			found := map[string]Suspect{}
-			for _, s := range suspects(sc.views()) {
+			for _, s := range suspects(sc.views(), Errors{"zk1": 5}, 1) {
 				found[s.Host] = s
 				if s.Next != "zkboot replace "+s.Host {
 					t.Errorf("next: %q", s.Next)
