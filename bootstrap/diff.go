@@ -31,9 +31,12 @@ func Diff(owner Owner, d Desired, have State, in Intent) []Step {
 			}
 			step.Action = ActionAdopt
 		}
+		if seen == nil {
+			step.Instead = Thing{d.Takeover.Instead[id]}
+		}
 		steps = append(steps, step)
 	}
-	return append(steps, deletes(owner, d, wanted, have, in)...)
+	return append(d.Takeover.before(steps), deletes(owner, d, wanted, have, in)...)
 }
 
 func deletes(owner Owner, d Desired, wanted map[ID]bool, have State, in Intent) []Step {

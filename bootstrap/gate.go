@@ -73,6 +73,9 @@ func (e *Engine) gate(plan *Plan, all []compiled, now Site) Report {
 }
 
 func running(d Desired, have State) bool {
+	if d.Takeover.serves() {
+		return true
+	}
 	for _, r := range d.Resources {
 		if u, ok := r.(Unit); ok && u.Turn {
 			if seen, ok := have.Find(u.ID()).(Unit); ok && seen.Running {

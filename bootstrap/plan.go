@@ -123,7 +123,7 @@ func (w Wave) print(b *strings.Builder) {
 		fmt.Fprintf(b, "  %s\n", h)
 		for _, s := range w.Steps[h] {
 			fmt.Fprintf(b, "    %s\n", s)
-			if s.Action == ActionUpdate {
+			if s.Action == ActionUpdate || s.Instead.Resource != nil {
 				for _, line := range s.Detail() {
 					fmt.Fprintf(b, "      %s\n", line)
 				}

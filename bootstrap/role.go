@@ -40,6 +40,9 @@ type Desired struct {
 	SyncDir string
 	// Cluster is written into the manifest, see ClusterID.
 	Cluster string
+	// Takeover is what makes room for a unit that takes turns where somebody else's does its
+	// work today; the zero value where nothing does.
+	Takeover Takeover
 }
 
 // Verb is what the operator wants of the site.

@@ -96,6 +96,7 @@ type Ensemble struct {
 	DataDir           string            `json:"data_dir,omitempty"`     // default /var/lib/zookeeper/<name>
 	DataLogDir        string            `json:"data_log_dir,omitempty"` // default /var/lib/zookeeper-log/<name>
 	Config            map[string]string `json:"config,omitempty"`       // whitelisted zoo.cfg keys
+	Adopt             *Adopt            `json:"adopt,omitempty"`        // take over servers that somebody else set up
 }
 
 // Member is one server of an ensemble.

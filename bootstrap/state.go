@@ -150,7 +150,19 @@ type ZooKeeper struct {
 	// Admin holds the answers of AdminServer by command: zabstate, voting_view, hash,
 	// leader, initial_configuration.
 	Admin map[string]json.RawMessage `json:"admin,omitempty"`
-	Err   string                     `json:"err,omitempty"`
+	// Processes are the JVMs on the host that run with this zoo.cfg.
+	Processes []ServerProcess `json:"processes,omitempty"`
+	// Names are the addresses of the names in the server lines of zoo.cfg, as this host
+	// resolves them.
+	Names map[string][]string `json:"names,omitempty"`
+	Err   string              `json:"err,omitempty"`
+}
+
+// ServerProcess is a running ZooKeeper server.
+type ServerProcess struct {
+	PID  int      `json:"pid"`
+	Unit string   `json:"unit,omitempty"` // of systemd, "" where it has none
+	Args []string `json:"args,omitempty"` // of the JVM, up to the class; secrets taken out
 }
 
 // DataState tells what lies in a server's data and log directories.

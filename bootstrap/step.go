@@ -40,6 +40,9 @@ type Step struct {
 	Want    Thing  `json:"want"`           // null: to be deleted or released
 	Wipe    bool   `json:"wipe,omitempty"` // a delete may take data with it
 	From    Path   `json:"from,omitempty"` // the place in the spec that asks for it
+	// Instead is what a thing that is created takes the place of elsewhere, for whoever reads
+	// the plan: the file of the server that is taken over. The host does not look at it.
+	Instead Thing `json:"instead,omitzero"`
 }
 
 // String is one line: the action and the thing, such as
@@ -63,6 +66,9 @@ func (s Step) String() string {
 func (s Step) Differences() []Difference {
 	if s.Want.Resource == nil || s.Action == ActionAdopt || s.Action == ActionRelease || s.Action.passing() {
 		return nil
+	}
+	if s.Was.Resource == nil && s.Instead.Resource != nil {
+		return s.Want.Drift(s.Instead.Resource)
 	}
 	return s.Want.Drift(s.Was.Resource)
 }

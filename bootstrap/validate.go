@@ -232,6 +232,7 @@ func (s *Spec) validateEnsemble(r *Report) {
 	}
 	validDir(r, "ensemble.data_dir", e.DataDir)
 	validDir(r, "ensemble.data_log_dir", e.DataLogDir)
+	e.Adopt.validate(r, "ensemble.adopt")
 }
 
 func validDir(r *Report, p Path, dir string) {

@@ -69,6 +69,9 @@ type hostSteps struct {
 func sortSteps(d Desired, steps []Step, fresh bool) hostSteps {
 	closure := map[ID]bool{}
 	units := map[ID]bool{}
+	for _, id := range d.Takeover.Late {
+		closure[id] = true
+	}
 	for _, r := range d.Resources {
 		u, ok := r.(Unit)
 		if !ok || !u.Turn {
@@ -89,7 +92,7 @@ func sortSteps(d Desired, steps []Step, fresh bool) hostSteps {
 			out.prepare = append(out.prepare, st)
 		case units[st.Target] && fresh:
 			out.start = append(out.start, st)
-		case units[st.Target], closure[st.Target] && !silent && !fresh:
+		case units[st.Target], (closure[st.Target] || st.Owner == "") && !silent && !fresh:
 			out.turn = append(out.turn, st)
 		default:
 			out.prepare = append(out.prepare, st)

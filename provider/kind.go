@@ -42,7 +42,7 @@ func ensemble() kind {
 			switch attribute {
 			case "name", "hardware", "placement", "hosts", "tuning":
 				return "", true
-			case "members", "source", "accept_known_issues", "heap", "jvm_flags", "ports", "data_dir", "data_log_dir", "config":
+			case "members", "source", "accept_known_issues", "heap", "jvm_flags", "ports", "data_dir", "data_log_dir", "config", "adopt":
 				return "ensemble", true
 			}
 			return "", false

@@ -158,6 +158,10 @@ func memberAttributes() map[string]schema.Attribute {
 		"data_dir":     text("Default `/var/lib/zookeeper/<name>`."),
 		"data_log_dir": text("Default `/var/lib/zookeeper-log/<name>`; best on a disk of its own."),
 		"config":       texts("Settings of zoo.cfg by their own names, such as `tickTime`. A key that zkboot does not know is an error."),
+		"adopt": object("Take over servers that somebody else set up, with their data; `data_dir`, `data_log_dir`, ids and ports have to be theirs. Leave it in afterwards.", map[string]schema.Attribute{
+			"config": text("Their zoo.cfg, default `/etc/zookeeper/conf/zoo.cfg`."),
+			"unit":   text("The unit that runs them, default `zookeeper.service`."),
+		}),
 	}
 }
 

@@ -54,6 +54,7 @@ ensemble:
   data_dir: /srv/zk/data
   data_log_dir: /srv/zk/log
   config: {tickTime: "2000", initLimit: "10"}
+  adopt: {config: /opt/zookeeper/conf/zoo.cfg, unit: zk.service}
 `
 
 const sha512 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"

@@ -106,7 +106,7 @@ func (m *machine) setUnit(ctx context.Context, want bootstrap.Unit, anew bool, n
 		return err
 	}
 	st := status[want.Name]
-	switch enabled := st.file == "enabled"; {
+	switch enabled := m.startsAtBoot(want.Name, st); {
 	case want.Enabled && !enabled && linked(st.file):
 		return fmt.Errorf("unit %s cannot be enabled: it is %s, its file has no [Install] section", want.Name, st.file)
 	case want.Enabled && !enabled:

@@ -101,7 +101,7 @@ func (m *machine) seeUnit(name string, st unitStatus) (bootstrap.Resource, error
 	if content == nil && st.load == "not-found" && idle {
 		return nil, nil
 	}
-	u := bootstrap.Unit{Name: name, Content: string(content), Enabled: st.file == "enabled"}
+	u := bootstrap.Unit{Name: name, Content: string(content), Enabled: m.startsAtBoot(name, st)}
 	rev, alive := m.liveRev(st, string(content))
 	u.Running = st.active == "active" && alive
 	if u.Running {
@@ -145,6 +145,28 @@ func (m *machine) liveRev(st unitStatus, content string) (rev string, alive bool
 		return "", false
 	}
 	return findRev(string(env)), true
+}
+
+// startsAtBoot reports whether a unit is enabled. systemd calls one that it made of an init
+// script "generated", enabled or not; the links that sysv-rc keeps tell.
+// https://www.freedesktop.org/software/systemd/man/latest/systemd-sysv-generator.html
+func (m *machine) startsAtBoot(name string, st unitStatus) bool {
+	if st.file != "generated" {
+		return st.file == "enabled"
+	}
+	script := strings.TrimSuffix(name, ".service")
+	for _, level := range []string{"2", "3", "4", "5"} {
+		entries, err := os.ReadDir(m.under("/etc/rc" + level + ".d"))
+		if err != nil {
+			continue // a machine without that level
+		}
+		for _, e := range entries {
+			if n := e.Name(); len(n) > 3 && n[0] == 'S' && n[3:] == script {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // linked reports the states in which systemctl enable has nothing to do or to give.

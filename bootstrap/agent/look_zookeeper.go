@@ -51,13 +51,19 @@ func (m *machine) seeZooKeeper(ctx context.Context, config string) (bootstrap.Re
 		z.Dynamic = dynamic
 	}
 	dataDir := z.Properties["dataDir"]
-	myid, err := m.readAbs(path.Join(dataDir, "myid"))
+	myid, err := m.readID(path.Join(dataDir, "myid"))
 	if !errors.Is(err, fs.ErrNotExist) { // not formed yet
 		errs = append(errs, err)
 	}
 	z.MyID = strings.TrimSpace(myid)
 	z.Data, err = m.dataState(dataDir, z.Properties["dataLogDir"])
-	errs = append(errs, err, m.askZooKeeper(ctx, &z))
+	z.Processes = m.serverProcesses(config)
+	asked := m.askZooKeeper(ctx, &z)
+	bounded, cancel := context.WithTimeout(ctx, askBudget)
+	defer cancel()
+	var unresolved error
+	z.Names, unresolved = resolveServers(bounded, z.Properties)
+	errs = append(errs, err, asked, unresolved)
 	if err := errors.Join(errs...); err != nil {
 		z.Err = strings.ReplaceAll(err.Error(), "\n", "; ")
 	}

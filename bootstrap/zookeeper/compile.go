@@ -33,7 +33,7 @@ func (m member) desired(p platform, seen bootstrap.Seen, cluster string) (bootst
 		add(bootstrap.Path("hosts").Key(m.host).Field("mounts").Key(at), m.mounts()[at])
 	}
 	add("ensemble", m.dirs(seen.State)...)
-	add(bootstrap.Path("ensemble.members").Key(m.host), m.identity(cluster)...)
+	add(bootstrap.Path("ensemble.members").Key(m.host), m.identity(seen.State, cluster)...)
 	add("ensemble", rootFile(m.needrest, m.needrestartConf()))
 	kernel, err := m.kernel(seen.State)
 	if err != nil {
@@ -50,6 +50,7 @@ func (m member) desired(p platform, seen bootstrap.Seen, cluster string) (bootst
 		unit.RestartOn = append(unit.RestartOn, r.ID())
 	}
 	add("ensemble", unit)
+	d.Takeover = m.takeover(seen.State)
 	return d, nil
 }
 
@@ -163,12 +164,14 @@ func (k mark) String() string {
 }
 
 // identity are the two files that say which member of which ensemble the data belongs to.
-func (m member) identity(cluster string) []bootstrap.Resource {
+func (m member) identity(have bootstrap.State, cluster string) []bootstrap.Resource {
 	own := mark{Format: 1, Name: m.spec.Name, Cluster: cluster, Server: m.id}
-	return []bootstrap.Resource{
-		bootstrap.File{Path: m.myID, Content: strconv.Itoa(m.id) + "\n", Mode: 0o640, Owner: account, Group: account},
-		bootstrap.File{Path: m.marker, Content: own.String() + "\n", Mode: 0o640, Owner: account, Group: account},
+	marker := bootstrap.File{Path: m.marker, Content: own.String() + "\n", Mode: 0o640, Owner: account, Group: account}
+	if m.linkedID(have) {
+		return []bootstrap.Resource{marker}
 	}
+	return []bootstrap.Resource{
+		bootstrap.File{Path: m.myID, Content: strconv.Itoa(m.id) + "\n", Mode: 0o640, Owner: account, Group: account}, marker}
 }
 
 // needs is what the hardware gate has to judge.
@@ -182,7 +185,7 @@ func (m member) needs(p platform) verify.HostNeeds {
 			{Port: m.ports.Admin, Address: "127.0.0.1", Use: "admin"},
 		},
 		HeapBytes: uint64(m.heap()), OpenFiles: 65536, Tasks: 8192,
-		Units: []string{m.unit}, JavaMajor: []int{p.jre}, JavaComes: true,
+		Units: m.units(), JavaMajor: []int{p.jre}, JavaComes: true,
 	}
 	if m.metered() {
 		n.Ports = append(n.Ports, verify.PortNeed{Port: m.ports.Metrics, Address: m.addr, Use: "metrics"})

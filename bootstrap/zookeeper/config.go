@@ -128,6 +128,9 @@ func (m member) config() Config {
 		c.set("metricsProvider.httpHost", m.addr)
 		c.set("metricsProvider.httpPort", strconv.Itoa(m.ports.Metrics))
 	}
+	if m.static {
+		c.set("reconfigEnabled", "false")
+	}
 	c.set("DigestAuthenticationProvider.superDigest", "super:"+superMarker)
 	return c
 }

@@ -40,6 +40,7 @@ func refusals(s *bootstrap.Spec, now bootstrap.Site, cluster string) bootstrap.R
 		r.Merge(m.foreignData(seen.State, cluster))
 		r.Merge(m.foreignPorts(seen.Facts))
 		r.Merge(m.unreadable(seen.State))
+		r.Merge(m.adoption(seen))
 	}
 	r.Merge(membership(s, known(s, now)))
 	return r
@@ -119,7 +120,9 @@ func (m member) foreignData(have bootstrap.State, cluster string) bootstrap.Repo
 	const keep = "take the host out of the members, or move the directory away if nobody needs it"
 	is, marked := m.readMark(have)
 	want := mark{Format: 1, Name: m.spec.Name, Cluster: cluster, Server: m.id}
+	_, foreign := m.foreign(have)
 	switch {
+	case !marked && foreign: // adoption judges it
 	case !marked:
 		own := fmt.Sprintf("; if it is this member's own, kept by a destroy, write %s there", want)
 		return m.refuse(at, keep+own, "%s holds the data of a server that zkboot did not make: there is no %s", m.data, m.marker)
@@ -143,7 +146,7 @@ func (m member) foreignPorts(f bootstrap.Facts) bootstrap.Report {
 	var r bootstrap.Report
 	for _, need := range m.needs(platform{}).Ports {
 		for _, l := range f.Listeners {
-			if l.Port != need.Port || !overlap(l.Address, need.Address) || l.Process == nil || l.Process.Unit == m.unit {
+			if l.Port != need.Port || !overlap(l.Address, need.Address) || l.Process == nil || slices.Contains(m.units(), l.Process.Unit) {
 				continue
 			}
 			r.Merge(m.refuse(bootstrap.Path("ensemble.ports").Field(need.Use), "stop it, or choose another port",

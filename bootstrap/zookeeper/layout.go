@@ -83,6 +83,8 @@ type member struct {
 	ports bootstrap.Ports
 
 	planned bool // the spec has it as a member
+	// static: another member still runs without reconfig under somebody else's unit, see adopt.go
+	static bool
 }
 
 // members lists the members of the spec by host name.

@@ -65,6 +65,7 @@ func (Role) Queries(s *bootstrap.Spec, host string) []bootstrap.ID {
 			ids = append(ids, r.ID())
 		}
 	}
+	ids = append(ids, m.adoptIDs()...)
 	slices.Sort(ids)
 	return slices.Compact(ids)
 }
@@ -82,7 +83,12 @@ func (Role) Compile(s *bootstrap.Spec, now bootstrap.Site) (map[string]bootstrap
 	}
 	r.Merge(refusals(s, now, cluster))
 	want := map[string]bootstrap.Desired{}
+	still := static(s, now)
+	if still {
+		r.Merge(onceOurs())
+	}
 	for _, m := range members(s) {
+		m.static = still
 		seen, ok := now.Hosts[m.host]
 		if !ok || seen.Err != nil {
 			continue // nothing can be said about a host that was not seen

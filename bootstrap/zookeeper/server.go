@@ -24,6 +24,7 @@ type view struct {
 	z       bootstrap.ZooKeeper
 	data    bootstrap.DataState
 	running bool  // systemd has its process
+	foreign bool  // still to be taken over from somebody else's unit
 	err     error // the host did not answer
 
 	mode    string
@@ -45,8 +46,10 @@ type zabState struct {
 
 // seen returns the server as it was seen on a host.
 func (m member) seen(have bootstrap.State) (bootstrap.ZooKeeper, bool) {
-	z, ok := have.Find(m.observed()).(bootstrap.ZooKeeper)
-	return z, ok
+	if z, ok := have.Find(m.observed()).(bootstrap.ZooKeeper); ok {
+		return z, true
+	}
+	return m.foreign(have) // to be taken over
 }
 
 // dataOn tells what lies in the member's data directories. Without a zoo.cfg nobody could
@@ -91,7 +94,8 @@ func (m member) look(seen bootstrap.Seen, reached bool) view {
 	v.z, _ = m.seen(seen.State)
 	v.data = m.dataOn(seen.State)
 	unit, _ := seen.State.Find(bootstrap.NewID(bootstrap.KindUnit, m.unit)).(bootstrap.Unit)
-	v.running = unit.Running
+	before, _ := m.foreignUnit(seen.State)
+	v.running, v.foreign = unit.Running || before.Running, m.pending(seen.State)
 	v.readSrvr()
 	v.readAdmin()
 	return v

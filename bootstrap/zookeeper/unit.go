@@ -48,7 +48,7 @@ Description=ZooKeeper member %d of ensemble %s
 Documentation=https://zookeeper.apache.org/doc/current/zookeeperAdmin.html
 Wants=network-online.target
 After=network-online.target
-RequiresMountsFor=%s %s
+%sRequiresMountsFor=%s %s
 StartLimitIntervalSec=300
 StartLimitBurst=5
 
@@ -67,7 +67,7 @@ UMask=0027
 OOMScoreAdjust=-800
 IOSchedulingClass=best-effort
 IOSchedulingPriority=0
-`, m.id, m.spec.Name, m.data, m.dataLog, account, account, bootstrap.RevMarker,
+`, m.id, m.spec.Name, m.conflicts(), m.data, m.dataLog, account, account, bootstrap.RevMarker,
 		strings.Join(m.command(p, arch), " \\\n    "))
 	b.WriteString(unitLimits(m.spec.Name, limits))
 	fmt.Fprintf(&b, confinement, strings.Join(distinct(m.conf, m.data, m.dataLog, m.logs), " "))

@@ -96,7 +96,7 @@ ZooKeeper ensemble on them and proves the result.
 		return fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())
 	})
 	root.AddCommand(
-		a.initCommand(), a.planCommand(), a.applyCommand(), a.verifyCommand(), a.statusCommand(),
+		a.initCommand(), a.adoptCommand(), a.planCommand(), a.applyCommand(), a.verifyCommand(), a.statusCommand(),
 		a.rollCommand(), a.replaceCommand(), a.drillCommand(), a.backupCommand(), a.restoreCommand(), a.destroyCommand(), a.renderCommand(), a.hostkeysCommand(), a.labCommand(), a.versionCommand(), a.serveCommand(),
 	)
 	return root
