@@ -77,9 +77,19 @@ func (m *machine) sameConfig(a, b string) bool {
 	if path.Clean(a) == path.Clean(b) {
 		return true
 	}
-	x, errX := os.Stat(m.under(a))
-	y, errY := os.Stat(m.under(b))
+	x, errX := m.lstat(a)
+	y, errY := m.lstat(b)
 	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
+// lstat looks at what p names, on the way of parent.
+func (m *machine) lstat(p string) (fs.FileInfo, error) {
+	dir, base, err := m.parent(path.Clean(p))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.Lstat(base)
 }
 
 // unitOf reads the innermost unit out of /proc/PID/cgroup, "" where there is none.

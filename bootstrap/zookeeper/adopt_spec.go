@@ -3,6 +3,7 @@ package zookeeper
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,8 +31,9 @@ func (Role) Recognize(name string, a bootstrap.Adopt, seen map[string]bootstrap.
 	is := a.WithDefaults()
 	var first *bootstrap.ZooKeeper
 	var lines Dynamic
+	names := namesSeen(is, seen)
 	for _, host := range slices.Sorted(keysOf(seen)) {
-		z, live, err := recognize(is, seen[host])
+		z, live, err := recognize(is, seen[host], names)
 		switch {
 		case err != nil:
 			out.Report.HostError(host, "look at "+is.Config, err)
@@ -66,7 +68,7 @@ func (Role) Recognize(name string, a bootstrap.Adopt, seen map[string]bootstrap.
 }
 
 // recognize reads the server of one host, with the members by address.
-func recognize(a bootstrap.Adopt, seen bootstrap.Seen) (bootstrap.ZooKeeper, Dynamic, error) {
+func recognize(a bootstrap.Adopt, seen bootstrap.Seen, names map[string][]string) (bootstrap.ZooKeeper, Dynamic, error) {
 	z, ok := seen.State.Find(bootstrap.NewID(bootstrap.KindZooKeeper, a.Config)).(bootstrap.ZooKeeper)
 	switch {
 	case seen.Err != nil:
@@ -87,7 +89,7 @@ func recognize(a bootstrap.Adopt, seen bootstrap.Seen) (bootstrap.ZooKeeper, Dyn
 	}
 	for i, s := range live.Servers {
 		for j, addr := range s.Addresses {
-			at, why := address(z, addr.Host)
+			at, why := address(names, addr.Host)
 			if why != "" {
 				return z, live, fmt.Errorf("server.%d: %s", s.ID, why)
 			}
@@ -113,19 +115,36 @@ func recognizeMembers(s *bootstrap.Spec, lines Dynamic) {
 	}
 }
 
-// address turns the host of a server line into the address that the others reach it at.
-func address(z bootstrap.ZooKeeper, host string) (addr, why string) {
-	found := z.Names[host]
-	others := slices.DeleteFunc(slices.Clone(found), func(a string) bool { return strings.HasPrefix(a, "127.") || a == "::1" })
-	switch {
-	case len(others) > 0:
-		return others[0], ""
-	case len(found) > 0:
-		return "", fmt.Sprintf("%s is %s on the host, which the others cannot reach", host, found[0])
-	case everywhere(host):
-		return "", fmt.Sprintf("%s is no address that the others can reach", host)
+// namesSeen are the addresses of names as any of the hosts knows them: on the host of that
+// name it may be a loopback address, as Debian's installer writes it into /etc/hosts.
+func namesSeen(a bootstrap.Adopt, seen map[string]bootstrap.Seen) map[string][]string {
+	out := map[string][]string{}
+	for _, host := range slices.Sorted(keysOf(seen)) {
+		z, _ := seen[host].State.Find(bootstrap.NewID(bootstrap.KindZooKeeper, a.Config)).(bootstrap.ZooKeeper)
+		for name, addrs := range z.Names {
+			out[name] = append(out[name], addrs...)
+		}
 	}
-	return host, ""
+	return out
+}
+
+// address turns the host of a server line into the address that the others reach it at.
+func address(names map[string][]string, host string) (addr, why string) {
+	if at, err := netip.ParseAddr(host); err == nil {
+		if at.IsUnspecified() || at.IsLoopback() {
+			return "", fmt.Sprintf("%s is no address that the others can reach", host)
+		}
+		return host, ""
+	}
+	for _, found := range names[host] {
+		if at, err := netip.ParseAddr(found); err == nil && !at.IsLoopback() {
+			return found, ""
+		}
+	}
+	if len(names[host]) > 0 {
+		return "", fmt.Sprintf("%s is %s on the host, which the others cannot reach", host, names[host][0])
+	}
+	return "", fmt.Sprintf("the name %s is not known on the host", host)
 }
 
 // recognizeSource takes the distribution's package where it is installed; of a release
