@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,8 @@ import (
 type recaller interface {
 	bootstrap.Role
 	Recall(name string, seen bootstrap.Seen) (s *bootstrap.Spec, self string, err error)
+	// Recognize is for what somebody else set up; as tells which host was seen as which.
+	Recognize(name string, a bootstrap.Adopt, seen map[string]bootstrap.Seen) (s *bootstrap.Spec, as map[string]string, r bootstrap.Report)
 }
 
 // importable is a managed resource that can be imported from one of its hosts.
@@ -82,14 +85,31 @@ func importError(id string, err error) diag.Diagnostic {
 type seed struct {
 	user, host string
 	port       int
-	name       string // of the ensemble; "": the only one there
+	name       string          // of the ensemble; "": the only one there
+	adopts     bool            // it was set up by somebody else
+	places     bootstrap.Adopt // where that is; zero: as Debian's package has it
 }
 
-// parseSeed reads [user@]host[:port][/name]. An IPv6 address stands in brackets.
+// parseSeed reads [user@]host[:port][/name], with ?adopt behind it for an ensemble that
+// somebody else set up; ?config=PATH&unit=NAME is the same where these are not as Debian's
+// package has them. An IPv6 address stands in brackets.
 func parseSeed(id string) (seed, error) {
-	wrong := fmt.Errorf("want [user@]host[:port][/name], such as debian@203.0.113.11:22, found %q", id)
+	wrong := fmt.Errorf("want [user@]host[:port][/name][?adopt], such as debian@203.0.113.11:22, found %q", id)
 	var s seed
-	rest, name, named := strings.Cut(id, "/")
+	front, query, adopts := strings.Cut(id, "?")
+	if adopts {
+		words, err := url.ParseQuery(query)
+		s.adopts, s.places = true, bootstrap.Adopt{Config: words.Get("config"), Unit: words.Get("unit")}
+		for word := range words {
+			if err != nil || !slices.Contains([]string{"adopt", "config", "unit"}, word) {
+				return s, wrong
+			}
+		}
+		if len(words) == 0 {
+			return s, wrong
+		}
+	}
+	rest, name, named := strings.Cut(front, "/")
 	if s.name = name; named && name == "" {
 		return s, wrong
 	}
@@ -125,6 +145,10 @@ func (m *importable) recall(ctx context.Context, eng *bootstrap.Engine, from see
 	over := bootstrap.SSH{User: from.user, Port: from.port}
 	look := &bootstrap.Spec{SSH: m.site.ssh, Hosts: map[string]bootstrap.HostSpec{seedHost: {Address: from.host, SSH: over}},
 		Ensemble: &bootstrap.Ensemble{Source: bootstrap.Source{Apt: &bootstrap.AptPackages{}}}}
+	if from.adopts {
+		spec, err := m.recognize(ctx, eng, role, look, from, diags)
+		return spec, nil, err
+	}
 	now, _ := eng.Look(ctx, look)
 	seen := now.Hosts[seedHost]
 	if seen.Err != nil {
@@ -145,12 +169,41 @@ func (m *importable) recall(ctx context.Context, eng *bootstrap.Engine, from see
 		return nil, nil, err
 	}
 	cluster := clusterID(eng.Roles, look, now)
+	return m.named(ctx, eng, spec, self, from, diags), cluster, nil
+}
+
+// recognize makes the spec of an ensemble that somebody else set up. It has no cluster id
+// until it is taken over.
+func (m *importable) recognize(ctx context.Context, eng *bootstrap.Engine, role recaller, look *bootstrap.Spec, from seed, diags *diag.Diagnostics) (*bootstrap.Spec, error) {
+	look.Name = cmp.Or(from.name, "main")
+	look.Ensemble.Adopt, look.Ensemble.Members = &from.places, map[string]bootstrap.Member{seedHost: {ID: 1}}
+	now, _ := eng.Look(ctx, look)
+	if err := now.Hosts[seedHost].Err; err != nil {
+		return nil, err
+	}
+	spec, as, report := role.Recognize(look.Name, from.places, now.Hosts)
+	if report.Failed() {
+		return nil, report.Err()
+	}
+	for _, f := range report.Findings {
+		f.Path = "" // of an attribute that nobody wrote yet
+		diags.Append(diagnostic(f, path.Empty()))
+	}
+	self := ""
+	for id := range as {
+		self = id // the seed is the one host that was seen
+	}
+	return m.named(ctx, eng, spec, self, from, diags), nil
+}
+
+// named says how the hosts of a spec are reached and asks them for their names.
+func (m *importable) named(ctx context.Context, eng *bootstrap.Engine, spec *bootstrap.Spec, self string, from seed, diags *diag.Diagnostics) *bootstrap.Spec {
 	m.reach(spec, self, from)
 	spec.SSH = m.site.ssh
 	others := *spec
 	others.Ensemble = &bootstrap.Ensemble{}
-	now, _ = eng.Look(ctx, &others)
-	return withNames(spec, now, diags), cluster, nil
+	now, _ := eng.Look(ctx, &others)
+	return withNames(spec, now, diags)
 }
 
 // reach says how the hosts are reached, where that differs from what the provider block says:

@@ -17,19 +17,22 @@ var _ recaller = zookeeper.Role{}
 
 func TestParseSeed(t *testing.T) {
 	for id, want := range map[string]seed{
-		"zk1.example.net":               {host: "zk1.example.net"},
-		"debian@203.0.113.11":           {user: "debian", host: "203.0.113.11"},
-		"debian@203.0.113.11:2222":      {user: "debian", host: "203.0.113.11", port: 2222},
-		"debian@[fd00::1]:22/main":      {user: "debian", host: "fd00::1", port: 22, name: "main"},
-		"[fd00::1]":                     {host: "fd00::1"},
-		"203.0.113.11/other":            {host: "203.0.113.11", name: "other"},
+		"zk1.example.net":          {host: "zk1.example.net"},
+		"debian@203.0.113.11":      {user: "debian", host: "203.0.113.11"},
+		"debian@203.0.113.11:2222": {user: "debian", host: "203.0.113.11", port: 2222},
+		"debian@[fd00::1]:22/main": {user: "debian", host: "fd00::1", port: 22, name: "main"},
+		"[fd00::1]":                {host: "fd00::1"},
+		"203.0.113.11/other":       {host: "203.0.113.11", name: "other"},
+		"root@10.0.0.1?adopt":      {user: "root", host: "10.0.0.1", adopts: true},
+		"10.0.0.1:22/main?unit=zk.service&config=/opt/zk/zoo.cfg": {host: "10.0.0.1", port: 22, name: "main", adopts: true,
+			places: bootstrap.Adopt{Config: "/opt/zk/zoo.cfg", Unit: "zk.service"}},
 		"domain\\user@somewhere@zk1:23": {user: "domain\\user@somewhere", host: "zk1", port: 23},
 	} {
 		if got, err := parseSeed(id); err != nil || got != want {
 			t.Errorf("%s: got %+v, %v", id, got, err)
 		}
 	}
-	for _, id := range []string{"", "@zk1", "zk1:0", "zk1:ssh", "zk1:70000", "zk1/", "two words", "user@"} {
+	for _, id := range []string{"", "@zk1", "zk1:0", "zk1:ssh", "zk1:70000", "zk1/", "two words", "user@", "zk1?", "zk1?file=x", "?adopt", "zk1?unit=%zz"} {
 		if got, err := parseSeed(id); err == nil || !strings.Contains(err.Error(), "found "+strconv.Quote(id)) {
 			t.Errorf("%q: got %+v, %v", id, got, err)
 		}
@@ -182,5 +185,26 @@ ensemble: {members: {zk1: {id: 1}}, source: {apt: {}}}`} {
 	if _, err := valueOf(ensembleSchema(t.Context()).Type().TerraformType(t.Context()), map[string]any{"ports": map[string]any{"clint": 1}}); err == nil ||
 		!strings.Contains(err.Error(), `ports: no attribute "clint"`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// An ensemble that somebody else set up is named by the import, and says what it adopts.
+func TestRecognizedHosts(t *testing.T) {
+	f := newFleet("zk1", "zk2", "zk3")
+	if err := f.stand(t).Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, diags, err := recalled(t, f, "debian@zk2/other?unit=zk.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Name != "other" || got.Ensemble.Adopt == nil || got.Ensemble.Adopt.Unit != "zk.service" || got.Hosts["zk2"].SSH.Address != "zk2" {
+		t.Errorf("got %+v, adopt %+v", got, got.Ensemble.Adopt)
+	}
+	if len(diags) != 1 || diags.HasError() || !strings.Contains(diags[0].Summary()+diags[0].Detail(), "its heap is not known") {
+		t.Errorf("diagnostics %v, want the warning of the role", diags)
+	}
+	if _, _, err := recalled(t, newFleet("zk1", "zk2", "zk3"), "debian@zk2?adopt"); err == nil || !strings.Contains(err.Error(), "want a member of main") {
+		t.Errorf("a host with nothing on it: %v", err)
 	}
 }

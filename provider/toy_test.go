@@ -100,6 +100,22 @@ func (r toy) Recall(name string, seen bootstrap.Seen) (*bootstrap.Spec, string, 
 	return s, short[len(short)-1:], nil
 }
 
+// Recognize knows every host with a toy on it, whoever put it there.
+func (r toy) Recognize(name string, a bootstrap.Adopt, seen map[string]bootstrap.Seen) (*bootstrap.Spec, map[string]string, bootstrap.Report) {
+	var report bootstrap.Report
+	for host, is := range seen {
+		s, self, err := r.Recall(name, is)
+		if err != nil {
+			report.HostError(host, "look at "+a.WithDefaults().Config, err)
+			return nil, nil, report
+		}
+		s.Ensemble.Adopt = &a
+		report.Warnf("ensemble.heap", "its heap is not known")
+		return s, map[string]string{self: host}, report
+	}
+	return nil, nil, report
+}
+
 // fleet is a set of machines in memory behind a provider.
 type fleet struct {
 	machines map[string]*bootstraptest.Machine

@@ -11,23 +11,15 @@ import (
 	"github.com/zkboot/zkboot/bootstrap"
 )
 
-// Recognized is an ensemble that somebody else set up, as a spec that takes it over.
-type Recognized struct {
-	// Spec names its hosts by their server ids in decimal, as Recall does. How they are
-	// reached over SSH is not in it.
-	Spec *bootstrap.Spec
-	// SeenAs tells under which name of those given a server was seen, by server id in
-	// decimal; servers that no host given is are missing.
-	SeenAs map[string]string
-	Report bootstrap.Report // what is to be looked at; an error means that there is no Spec
-}
-
-// Recognize makes the spec of an ensemble from what was seen on some or all of its hosts
-// with Queries of a spec that adopts it. Settings that ours would not have by itself are in
-// it, as far as zkboot knows them; what it does not is told when the spec is planned.
-func (Role) Recognize(name string, a bootstrap.Adopt, seen map[string]bootstrap.Seen) Recognized {
-	out := Recognized{SeenAs: map[string]string{}}
-	s := &bootstrap.Spec{Name: name, Hosts: map[string]bootstrap.HostSpec{}, Ensemble: &bootstrap.Ensemble{Members: map[string]bootstrap.Member{}, Adopt: &a}}
+// Recognize makes the spec of an ensemble that somebody else set up from what was seen, on
+// some or all of its hosts, with Queries of a spec that adopts it. Its hosts are named by
+// server ids in decimal, as in Recall, and how they are reached over SSH is not in it; as
+// tells under which of the names given each was seen. Settings that ours would not have by
+// themselves are in it as far as zkboot knows them; what it does not is told when the spec is
+// planned. The spec is nil when the report failed.
+func (Role) Recognize(name string, a bootstrap.Adopt, seen map[string]bootstrap.Seen) (s *bootstrap.Spec, as map[string]string, r bootstrap.Report) {
+	s = &bootstrap.Spec{Name: name, Hosts: map[string]bootstrap.HostSpec{}, Ensemble: &bootstrap.Ensemble{Members: map[string]bootstrap.Member{}, Adopt: &a}}
+	as = map[string]string{}
 	is := a.WithDefaults()
 	var first *bootstrap.ZooKeeper
 	var lines Dynamic
@@ -36,35 +28,34 @@ func (Role) Recognize(name string, a bootstrap.Adopt, seen map[string]bootstrap.
 		z, live, err := recognize(is, seen[host], names)
 		switch {
 		case err != nil:
-			out.Report.HostError(host, "look at "+is.Config, err)
+			r.HostError(host, "look at "+is.Config, err)
 			continue
-		case out.SeenAs[z.MyID] != "":
-			out.Report.HostError(host, "myid", fmt.Errorf("server %s is %s already: each server has an id of its own", z.MyID, out.SeenAs[z.MyID]))
+		case as[z.MyID] != "":
+			r.HostError(host, "myid", fmt.Errorf("server %s is %s already: each server has an id of its own", z.MyID, as[z.MyID]))
 			continue
 		}
-		out.SeenAs[z.MyID] = host
+		as[z.MyID] = host
 		if first == nil {
 			first, lines = &z, live
-			recognizeSource(s, seen[host], z)
-			out.Report.Merge(recognizeFlags(s, z))
 			continue
 		}
 		if diffs := Differences(live, lines); len(diffs) > 0 {
-			out.Report.HostError(host, "look at "+is.Config, fmt.Errorf("it names other servers than that of %s: %s", out.SeenAs[first.MyID], strings.Join(diffs, "; ")))
+			r.HostError(host, "look at "+is.Config, fmt.Errorf("it names other servers than that of %s: %s", as[first.MyID], strings.Join(diffs, "; ")))
 		}
-		out.Report.Merge(unlike(host, out.SeenAs[first.MyID], z, *first))
+		r.Merge(unlike(host, as[first.MyID], z, *first))
 	}
-	if out.Report.Failed() || first == nil {
-		return out
+	if r.Failed() || first == nil {
+		return nil, as, r
 	}
 	recognizeMembers(s, lines)
+	recognizeSource(s, seen[as[first.MyID]], *first)
+	r.Merge(recognizeFlags(s, *first))
 	s.Ensemble.Ports.Admin = otherThan(first.Properties["admin.serverPort"], bootstrap.Ports{}.WithDefaults().Admin)
 	s.Ensemble.DataDir, s.Ensemble.DataLogDir = foreignDirs(*first)
 	recallConfig(s, first.MyID, first.Properties)
-	out.Report.Merge(dropUnfit(s))
-	recallAccepted(s, seen[out.SeenAs[first.MyID]])
-	out.Spec = s
-	return out
+	r.Merge(dropUnfit(s))
+	recallAccepted(s, seen[as[first.MyID]])
+	return s, as, r
 }
 
 // recognize reads the server of one host, with the members by address.

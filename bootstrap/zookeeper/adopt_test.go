@@ -399,20 +399,20 @@ func TestRecognize(t *testing.T) {
 		seen["192.0.2."+host[2:]] = is
 	}
 	delete(seen, "192.0.2.3")
-	got := New().Recognize("main", bootstrap.Adopt{}, seen)
-	if got.Report.Failed() {
-		t.Fatal(got.Report.Err())
+	got, as, r := New().Recognize("main", bootstrap.Adopt{}, seen)
+	if r.Failed() {
+		t.Fatal(r.Err())
 	}
-	finding(t, got.Report, `ensemble.config["forceSync"]`, "left out")
+	finding(t, r, `ensemble.config["forceSync"]`, "left out")
 	want := &bootstrap.Spec{Name: "main", Hosts: map[string]bootstrap.HostSpec{"1": {Address: "10.0.0.1"}, "2": {Address: "10.0.0.2"}, "3": {Address: "10.0.0.3"}},
 		Ensemble: &bootstrap.Ensemble{Members: map[string]bootstrap.Member{"1": {ID: 1}, "2": {ID: 2}, "3": {ID: 3}},
 			Source: bootstrap.Source{Apt: &bootstrap.AptPackages{}}, AcceptKnownIssues: []string{"ZOOKEEPER-4785"},
 			Heap: 512 * bootstrap.MiB, JVMFlags: []string{"-Djute.maxbuffer=4194304"}, Ports: bootstrap.Ports{Admin: 9090},
 			DataDir: "/var/lib/zookeeper", DataLogDir: "/var/lib/zookeeper", Config: map[string]string{"maxClientCnxns": "0"}, Adopt: &bootstrap.Adopt{}}}
-	if diff := cmp.Diff(want, got.Spec, cmp.AllowUnexported(bootstrap.Spec{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(bootstrap.Spec{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]string{"1": "192.0.2.1", "2": "192.0.2.2"}, got.SeenAs); diff != "" {
+	if diff := cmp.Diff(map[string]string{"1": "192.0.2.1", "2": "192.0.2.2"}, as); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -438,9 +438,9 @@ func TestRecognizeRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hosts := debianHosts(3)
 			tt.change(hosts)
-			got := New().Recognize("main", bootstrap.Adopt{}, foreignSite(adoptSpec(3), hosts).Hosts)
-			if got.Spec != nil || !got.Report.Failed() || !strings.Contains(got.Report.Err().Error(), tt.text) {
-				t.Errorf("%v, %v; want %q", got.Spec, got.Report.Err(), tt.text)
+			got, _, r := New().Recognize("main", bootstrap.Adopt{}, foreignSite(adoptSpec(3), hosts).Hosts)
+			if got != nil || !r.Failed() || !strings.Contains(r.Err().Error(), tt.text) {
+				t.Errorf("%v, %v; want %q", got, r.Err(), tt.text)
 			}
 		})
 	}

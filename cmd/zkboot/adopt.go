@@ -24,6 +24,13 @@ type adoptOptions struct {
 	knownHosts string // --known-hosts
 }
 
+// recognized is an ensemble that was found: its hosts have their server ids for names, and as
+// tells by which argument each was reached.
+type recognized struct {
+	spec *bootstrap.Spec
+	as   map[string]string
+}
+
 func (a *app) adoptCommand() *cobra.Command {
 	var o adoptOptions
 	cmd := &cobra.Command{
@@ -60,9 +67,11 @@ func (a *app) adopt(ctx context.Context, o adoptOptions, args []string) error {
 	defer s.close(ctx)
 	s.engine.LookOnly = true
 	now, _ := s.engine.Look(ctx, look)
-	found := zookeeper.New().Recognize(o.name, o.adopt, now.Hosts)
-	s.out.report(found.Report)
-	if found.Spec == nil {
+	var found recognized
+	var report bootstrap.Report
+	found.spec, found.as, report = zookeeper.New().Recognize(o.name, o.adopt, now.Hosts)
+	s.out.report(report)
+	if found.spec == nil {
 		return s.end("failed", codeFailed)
 	}
 	text := specText(o, look, found, now)
@@ -121,22 +130,22 @@ func parseLogin(arg string) (bootstrap.HostSpec, error) {
 }
 
 // specText renders the spec: what was found, with a word on what is not in it.
-func specText(o adoptOptions, look *bootstrap.Spec, found zookeeper.Recognized, now bootstrap.Site) string {
+func specText(o adoptOptions, look *bootstrap.Spec, found recognized, now bootstrap.Site) string {
 	var b strings.Builder
-	e := found.Spec.Ensemble
+	e := found.spec.Ensemble
 	is := e.Adopt.WithDefaults()
 	names := memberNames(found, now)
 	fmt.Fprintf(&b, "# Written by `zkboot adopt` from what runs today (%s, %s). Nothing was changed.\n", is.Config, is.Unit)
-	fmt.Fprintf(&b, "name: %s\n", found.Spec.Name)
+	fmt.Fprintf(&b, "name: %s\n", found.spec.Name)
 	users := sshUsers(look, found)
 	fmt.Fprintf(&b, "ssh: %s\n", flow(
 		pair("user", quotedIf(len(users) == 1, users...)), pair("identity_files", list(o.identity)), pair("known_hosts_file", quotedIf(o.knownHosts != "", o.knownHosts))))
 	b.WriteString("hosts:\n")
-	for _, id := range ids(found.Spec) {
-		fmt.Fprintf(&b, "  %s: %s\n", names[id], hostText(found.Spec.Hosts[id], look.Hosts[found.SeenAs[id]], len(users) > 1))
+	for _, id := range ids(found.spec) {
+		fmt.Fprintf(&b, "  %s: %s\n", names[id], hostText(found.spec.Hosts[id], look.Hosts[found.as[id]], len(users) > 1))
 	}
 	b.WriteString("ensemble:\n  members:\n")
-	for _, id := range ids(found.Spec) {
+	for _, id := range ids(found.spec) {
 		fmt.Fprintf(&b, "    %s: %s\n", names[id], flow(pair("id", id), pair("role", e.Members[id].Role)))
 	}
 	writeSource(&b, e.Source)
@@ -166,17 +175,17 @@ func ids(s *bootstrap.Spec) []string {
 
 // memberNames calls hosts as they call themselves, where that is a name for a spec and
 // nobody else's too, and otherwise zk and the server id.
-func memberNames(found zookeeper.Recognized, now bootstrap.Site) map[string]string {
+func memberNames(found recognized, now bootstrap.Site) map[string]string {
 	short := func(id string) string {
-		name, _, _ := strings.Cut(now.Hosts[found.SeenAs[id]].Facts.Hostname, ".")
+		name, _, _ := strings.Cut(now.Hosts[found.as[id]].Facts.Hostname, ".")
 		return strings.ToLower(name)
 	}
 	count := map[string]int{}
-	for id := range found.Spec.Hosts {
+	for id := range found.spec.Hosts {
 		count[short(id)]++
 	}
 	out := map[string]string{}
-	for id := range found.Spec.Hosts {
+	for id := range found.spec.Hosts {
 		out[id] = short(id)
 		if out[id] == "" || count[out[id]] > 1 || out[id] == "localhost" || strings.ContainsAny(out[id], "_ ") {
 			out[id] = "zk" + id
@@ -186,9 +195,9 @@ func memberNames(found zookeeper.Recognized, now bootstrap.Site) map[string]stri
 }
 
 // sshUsers lists the users of the hosts that were asked, each once.
-func sshUsers(look *bootstrap.Spec, found zookeeper.Recognized) []string {
+func sshUsers(look *bootstrap.Spec, found recognized) []string {
 	var out []string
-	for _, host := range found.SeenAs {
+	for _, host := range found.as {
 		if user := look.Hosts[host].SSH.User; user != "" {
 			out = append(out, user)
 		}
