@@ -18,8 +18,10 @@ import (
 //   - Until every member is ours, ours run with reconfigEnabled=false where the others do.
 //     A leader with reconfig gives the configuration a version (ZOOKEEPER-1783); a server
 //     with such a version is refused by a leader without ("Follower is ahead of the
-//     leader"), and a server without restarts its election whenever it hears of one
-//     (LearnerHandler.java, FastLeaderElection.java of 3.9.5). So nobody has one while both
+//     leader"), and a server with static lines restarts its election whenever it hears of
+//     one, because those lines lack the client addresses of the others (LearnerHandler.java,
+//     FastLeaderElection.java). Both were seen on 3.8.0: after one change of leaders in the
+//     middle of the way such members stay out for good. So nobody has a version while both
 //     kinds may lead. The plan after the last take-over turns reconfig on.
 //   - The members are those of the server lines, or the plan is refused.
 //   - Our unit conflicts with the one of before, so that systemd never runs both.
