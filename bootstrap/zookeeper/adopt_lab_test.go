@@ -42,6 +42,7 @@ func TestAdopt(t *testing.T) {
 		run  func(*testing.T)
 	}{
 		{"a spec that differs is refused", d.differs},
+		{"adopt writes the spec", d.written},
 		{"a plan shows what changes and changes nothing", d.shows},
 		{"killed after a turn, finished by the next", d.killed},
 		{"the last apply turns reconfig on", d.reconfig},
@@ -88,7 +89,10 @@ func (d handmade) make(t *testing.T) {
 			t.Fatal(err())
 		}
 	}
-	d.sh(t, "zk1", "export DEBIAN_FRONTEND=noninteractive; apt-get update -q && apt-get install -y -q --no-install-recommends zookeeperd openjdk-17-jre-headless && systemctl stop zookeeper")
+	// default-jre wants a screen and half a desktop with it; a package of that name will do.
+	d.file(t, "zk1", "/tmp/jre/DEBIAN/control", "Package: default-jre\nVersion: 2:1.17-74\nArchitecture: all\nDepends: openjdk-17-jre-headless\nMaintainer: lab\nDescription: lab\n")
+	d.sh(t, "zk1", "export DEBIAN_FRONTEND=noninteractive; apt-get update -q && dpkg-deb --build /tmp/jre /tmp/default-jre.deb && "+
+		"apt-get install -y -q --no-install-recommends /tmp/default-jre.deb zookeeperd && systemctl stop zookeeper")
 	d.file(t, "zk1", "/etc/zookeeper/conf/zoo.cfg", cfg)
 	d.sh(t, "zk1", "echo 1 >/etc/zookeeper/conf/myid; echo 'JAVA_OPTS=-Xmx160m' >>/etc/default/zookeeper; test -L /var/lib/zookeeper/myid")
 	for i, user := range []string{"zookeeper", "zk"} {
@@ -170,6 +174,35 @@ func (d handmade) differs(t *testing.T) {
 	d.ours(t)
 }
 
+// written lets zkboot write the spec; what it writes can be planned as it is.
+func (d handmade) written(t *testing.T) {
+	file := filepath.Join(d.dir, "written.yaml")
+	args := []string{"adopt", "-o", file, "--identity-file", filepath.Join(d.dir, "lab/id_ed25519"), "--known-hosts", filepath.Join(d.dir, "lab/known_hosts")}
+	for _, h := range d.lab.Hosts {
+		args = append(args, "debian@"+h.Address.String())
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, d.program, args...).CombinedOutput(); err != nil {
+		t.Fatalf("zkboot adopt: %v\n%s", err, out)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s", text)
+	s, report := bootstrap.Load(file, text)
+	if report.Failed() {
+		t.Fatal(report.Err())
+	}
+	s.Hardware.Profile = "lab" // not for adopt to choose
+	plan, report := d.plan(t, s)
+	if report.Failed() || strings.Contains(plan.String(), "maxClientCnxns") {
+		t.Errorf("want a plan that leaves maxClientCnxns alone: %v\n%s", report.Err(), plan)
+	}
+	d.ours(t)
+}
+
 func (d handmade) shows(t *testing.T) {
 	s, _ := d.spec(t)
 	plan, report := d.plan(t, s)
@@ -186,7 +219,7 @@ func (d handmade) shows(t *testing.T) {
 	for _, w := range plan.Waves {
 		for host, steps := range w.Steps {
 			for _, st := range steps {
-				if !w.Rolling && (strings.HasPrefix(st.Target.Name(), "/var/lib/zookeeper") || st.Target.Kind() == bootstrap.KindUnit || st.Target.Kind() == bootstrap.KindPackage) {
+				if !w.Rolling && st.Action != bootstrap.ActionAdopt && (strings.HasPrefix(st.Target.Name(), "/var/lib/zookeeper") || st.Target.Kind() == bootstrap.KindUnit || st.Target.Kind() == bootstrap.KindPackage) {
 					t.Errorf("%s: %s is not in a turn", host, st)
 				}
 			}
