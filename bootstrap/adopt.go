@@ -45,9 +45,13 @@ func (a *Adopt) validate(r *Report, p Path) {
 // Takeover is how a unit of ours comes to do what somebody else's unit does today, with the
 // same data. It is data that a role makes of what was seen.
 type Takeover struct {
+	// Standing: the other's program was in service on the host before us. The hardware gate
+	// has nothing to decide there any more; above all it must not keep a member down that was
+	// stopped in its turn. Verify judges the host by its figures.
+	Standing bool
 	// Steps have no owner, because what they are about is not ours: nothing gives it back
-	// later. Those about units come before everything else of the host's turn, all others
-	// right before our own unit starts.
+	// later. Those about units come before everything else of the host's turn, files before
+	// the first file of the owner, so that whoever sees one of these knows that they are there.
 	Steps []Step
 	// Late names wanted things that the other's program still uses, so that they change only
 	// in the turn, when it is stopped, although no restart follows from them.
@@ -69,18 +73,9 @@ func (t Takeover) before(steps []Step) []Step {
 			last = append(last, s)
 		}
 	}
-	start := slices.IndexFunc(steps, func(s Step) bool { return s.Target.Kind() == KindUnit })
+	start := slices.IndexFunc(steps, func(s Step) bool { return slices.Index(kinds, s.Target.Kind()) >= slices.Index(kinds, KindFile) })
 	if start < 0 {
 		start = len(steps)
 	}
 	return slices.Concat(first, steps[:start], last, steps[start:])
-}
-
-// serves reports whether the unit that is to be taken over runs: its host is in service and
-// not to be probed.
-func (t Takeover) serves() bool {
-	return slices.ContainsFunc(t.Steps, func(s Step) bool {
-		u, ok := s.Was.Resource.(Unit)
-		return ok && u.Running
-	})
 }

@@ -30,7 +30,7 @@ func TestAdoptIsValidated(t *testing.T) {
 	}
 }
 
-// The other's unit goes before everything, what our unit needs comes right before it.
+// The other's unit goes before everything, files come before the owner's own.
 func TestTakeoverStandsAroundTheOwnersSteps(t *testing.T) {
 	off := Step{Action: ActionUpdate, Target: "unit:theirs.service", Was: Thing{Unit{Name: "theirs.service", Running: true}}, Want: Thing{Unit{Name: "theirs.service"}}}
 	list := Step{Action: ActionCreate, Target: "file:/etc/list", Want: Thing{File{Path: "/etc/list"}}}
@@ -40,7 +40,7 @@ func TestTakeoverStandsAroundTheOwnersSteps(t *testing.T) {
 	for _, st := range Diff("main.role", d, State{}, Intent{}) {
 		got = append(got, string(st.Target))
 	}
-	if want := "unit:theirs.service dir:/data file:/etc/a file:/etc/list unit:ours.service"; strings.Join(got, " ") != want {
+	if want := "unit:theirs.service dir:/data file:/etc/list file:/etc/a unit:ours.service"; strings.Join(got, " ") != want {
 		t.Errorf("got %v, want %s", got, want)
 	}
 	hs := sortSteps(d, Diff("main.role", d, State{}, Intent{}), false)
@@ -50,7 +50,7 @@ func TestTakeoverStandsAroundTheOwnersSteps(t *testing.T) {
 	if hs := sortSteps(d, Diff("main.role", d, State{}, Intent{}), true); len(hs.turn) != 0 || hs.prepare[0].Target != "unit:theirs.service" {
 		t.Errorf("with nothing to protect: before %v, in the turn %v; want theirs off first", hs.prepare, hs.turn)
 	}
-	if !d.Takeover.serves() || (Takeover{Steps: []Step{list}}).serves() {
-		t.Error("a host serves where their unit runs, and nowhere else")
+	if running(d, State{}) || !running(Desired{Takeover: Takeover{Standing: true}}, State{}) {
+		t.Error("a host is in service where theirs stood before us, and not because of steps alone")
 	}
 }

@@ -73,7 +73,7 @@ func (e *Engine) gate(plan *Plan, all []compiled, now Site) Report {
 }
 
 func running(d Desired, have State) bool {
-	if d.Takeover.serves() {
+	if d.Takeover.Standing {
 		return true
 	}
 	for _, r := range d.Resources {

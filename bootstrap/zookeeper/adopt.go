@@ -73,7 +73,8 @@ func (m member) foreignUnit(have bootstrap.State) (bootstrap.Unit, bool) {
 }
 
 // pending reports whether the member is still to be taken over: its own zoo.cfg is written
-// after the unit of before was stopped and disabled, and not earlier.
+// after the unit of before was stopped and disabled and the list of members was written, and
+// not earlier.
 func (m member) pending(have bootstrap.State) bool {
 	_, there := m.foreign(have)
 	return there && have.Find(m.observed()) == nil
@@ -125,6 +126,7 @@ func (m member) takeover(have bootstrap.State) bootstrap.Takeover {
 	if !there {
 		return t
 	}
+	t.Standing = true
 	unit, known := m.foreignUnit(have)
 	if known && (unit.Enabled || unit.Running) {
 		off := unit
@@ -132,8 +134,8 @@ func (m member) takeover(have bootstrap.State) bootstrap.Takeover {
 		t.Steps = append(t.Steps, bootstrap.Step{Action: bootstrap.ActionUpdate, Target: unit.ID(), From: "ensemble.adopt.unit",
 			Was: bootstrap.Thing{Resource: unit}, Want: bootstrap.Thing{Resource: off}})
 	}
-	own, ours := have.Find(m.observed()).(bootstrap.ZooKeeper)
-	if file := m.dynamicFile(); have.Find(file.ID()) == nil && (!ours || own.Properties["dynamicConfigFile"] == m.dynamic) {
+	_, ours := have.Find(m.observed()).(bootstrap.ZooKeeper)
+	if file := m.dynamicFile(); !ours && len(file.Drift(have.Find(file.ID()))) > 0 {
 		st := put(have, file)
 		st.From = "ensemble.members"
 		t.Steps = append(t.Steps, st)

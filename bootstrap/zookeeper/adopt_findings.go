@@ -26,6 +26,22 @@ func (m member) adoption(seen bootstrap.Seen) bootstrap.Report {
 	return r
 }
 
+// membersWait refuses to change the members of an ensemble that was taken over and is still
+// without reconfig: the next apply turns that on, with the members as they are.
+func membersWait(s *bootstrap.Spec, vs []view) bootstrap.Report {
+	d, formed := live(vs)
+	if s.Ensemble.Adopt == nil || !formed || len(Differences(d, Founding(s))) == 0 {
+		return bootstrap.Report{}
+	}
+	for _, v := range roster(vs) {
+		if v.err == nil && v.spec != nil && !v.foreign && v.z.Properties["reconfigEnabled"] == "false" {
+			return v.refuse("ensemble.members", "apply with the members as they are first; members change after that",
+				"reconfig is still off on %s, which was taken over: members cannot change", v.host)
+		}
+	}
+	return bootstrap.Report{}
+}
+
 // adoptPath is where the spec says what is taken over.
 const adoptPath = bootstrap.Path("ensemble.adopt")
 
@@ -53,7 +69,7 @@ func (m member) foreignRuns(have bootstrap.State, z bootstrap.ZooKeeper) bootstr
 			"the server of %s (pid %d) is run by %s, not by %s", z.Config, z.Processes[0].PID, orNone(z.Processes[0].Unit), a.Unit)
 	case !known:
 		return m.refuse(at, "name the unit that runs the server", "there is no unit %s on the host", a.Unit)
-	case len(z.Processes) == 0 && (unit.Running || z.Srvr != ""):
+	case len(z.Processes) == 0 && !own.Running && (unit.Running || z.Srvr != ""):
 		return m.refuse(adoptPath.Field("config"), "name the zoo.cfg that the running server was started with",
 			"%s runs, and no process was started with %s", a.Unit, z.Config)
 	}

@@ -277,8 +277,12 @@ func TestAdoptionChangesInTurn(t *testing.T) {
 		if last.Target != "unit:zookeeper-main.service" {
 			t.Errorf("%s: the turn ends with %q, want the start of our unit", host, last)
 		}
-		if before := steps[len(steps)-2]; before.Target != "file:/etc/zookeeper/main/zoo.cfg.dynamic" || before.Want.Resource.(bootstrap.File).Content != Founding(s).String() {
-			t.Errorf("%s: before the start comes %q, want the list of members", host, before)
+		at := func(id bootstrap.ID) int {
+			return slices.IndexFunc(steps, func(st bootstrap.Step) bool { return st.Target == id })
+		}
+		list, own := at("file:/etc/zookeeper/main/zoo.cfg.dynamic"), at("file:/etc/zookeeper/main/zoo.cfg")
+		if list < 0 || list > own || steps[list].Want.Resource.(bootstrap.File).Content != Founding(s).String() {
+			t.Errorf("%s: want the list of members before the zoo.cfg that names it, found them at %d and %d", host, list, own)
 		}
 	}
 	if text := plan.String(); !strings.Contains(text, "+ reconfigEnabled = false") || !strings.Contains(text, "~ owner: zk -> zookeeper") {
@@ -348,6 +352,42 @@ func TestUnitOfBeforeStaysOff(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A member that was cut off in its turn is no member that lost its data: its turn goes on.
+func TestAdoptionGoesOnWhereItWasCut(t *testing.T) {
+	s, hosts := adoptSpec(3), debianHosts(3)
+	one, _ := memberOn(s, "zk1")
+	hosts["zk1"].things = []bootstrap.Resource{one.dynamicFile(), bootstrap.ZooKeeper{Config: one.zooCfg, MyID: "1", Data: bootstrap.DataPresent, Dynamic: Founding(s).String(),
+		Properties: map[string]string{"dynamicConfigFile": one.dynamic}, Srvr: hosts["zk1"].server().Srvr},
+		bootstrap.Unit{Name: one.unit, Enabled: true, Running: true}}
+	hosts["zk1"].unit.Enabled, hosts["zk1"].unit.Running, hosts["zk1"].procs = false, false, nil
+	hosts["zk2"].unit.Enabled, hosts["zk2"].unit.Running, hosts["zk2"].procs, hosts["zk2"].mode = false, false, nil, ""
+	plan := adoptPlan(t, s, foreignSite(s, hosts))
+	for _, w := range plan.Waves {
+		if len(w.Site) > 0 {
+			t.Errorf("the plan has a site step: %v", w.Site)
+		}
+		if steps := w.Steps["zk2"]; w.Rolling && (len(steps) == 0 || steps[len(steps)-1].Target != "unit:zookeeper-main.service") {
+			t.Errorf("zk2 does not start in its turn: %v", steps)
+		}
+	}
+}
+
+// Members change when reconfig is on, not in the same apply.
+func TestMembersWaitForReconfig(t *testing.T) {
+	s, hosts := adoptSpec(3), debianHosts(3)
+	for host, b := range hosts {
+		m, _ := memberOn(s, host)
+		b.things = []bootstrap.Resource{bootstrap.ZooKeeper{Config: m.zooCfg, MyID: b.id, Data: bootstrap.DataPresent, Dynamic: Founding(s).String(),
+			Properties: map[string]string{"dynamicConfigFile": m.dynamic, "reconfigEnabled": "false"}, Srvr: b.server().Srvr}}
+	}
+	now := foreignSite(s, hosts)
+	if r := membersWait(s, known(s, now)); r.Failed() {
+		t.Error(r.Err())
+	}
+	delete(s.Ensemble.Members, "zk3")
+	finding(t, membersWait(s, known(s, now)), "ensemble.members", "reconfig is still off on zk1")
 }
 
 // A link in the place of myid, as Debian's package has it, is left alone when it says what

@@ -43,6 +43,7 @@ func refusals(s *bootstrap.Spec, now bootstrap.Site, cluster string) bootstrap.R
 		r.Merge(m.adoption(seen))
 	}
 	r.Merge(membership(s, known(s, now)))
+	r.Merge(membersWait(s, known(s, now)))
 	return r
 }
 

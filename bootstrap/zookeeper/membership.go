@@ -95,7 +95,7 @@ func (Role) Moves(s *bootstrap.Spec, now bootstrap.Site, in bootstrap.Intent) ([
 
 // gone reports whether a member's host answers and has lost its data, or its list of members.
 func (v view) gone() bool {
-	return v.err == nil && !v.serving() &&
+	return v.err == nil && !v.serving() && !v.foreign &&
 		(v.data == bootstrap.DataEmpty || v.data == bootstrap.DataPristine || v.data == bootstrap.DataPresent && v.z.Dynamic == "")
 }
 
