@@ -181,11 +181,7 @@ func (d handmade) written(t *testing.T) {
 	for _, h := range d.lab.Hosts {
 		args = append(args, "debian@"+h.Address.String())
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, d.program, args...).CombinedOutput(); err != nil {
-		t.Fatalf("zkboot adopt: %v\n%s", err, out)
-	}
+	t.Logf("%s", d.zkboot(t, args...))
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -204,12 +200,12 @@ func (d handmade) written(t *testing.T) {
 }
 
 func (d handmade) shows(t *testing.T) {
-	s, _ := d.spec(t)
+	s, file := d.spec(t)
 	plan, report := d.plan(t, s)
 	if report.Failed() {
 		t.Fatal(report.Err())
 	}
-	t.Logf("%v\n%s", report.Findings, plan)
+	t.Logf("%s", d.zkboot(t, "plan", "-f", file))
 	for _, want := range []string{"update unit zookeeper.service", "~ enabled: true -> false", "~ running: true -> false", "~ maxClientCnxns: 0 -> 60",
 		"~ owner: zk -> zookeeper", "create file /etc/zookeeper/main/zoo.cfg.dynamic", "leader last"} {
 		if !strings.Contains(plan.String(), want) {
@@ -247,14 +243,7 @@ func (d handmade) killed(t *testing.T) {
 	d.free(t)
 	mixed := d.running(t)
 	t.Logf("after the kill: %v", mixed)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-	defer cancel()
-	begun := time.Now()
-	out, err := exec.CommandContext(ctx, d.program, "apply", "--auto-approve", "-f", file).CombinedOutput()
-	t.Logf("zkboot apply, %s: %v\n%s", time.Since(begun).Round(time.Second/10), err, out)
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Logf("%s", d.zkboot(t, "apply", "--auto-approve", "-f", file))
 	for _, h := range allHosts() {
 		if got := d.running(t)[h]; got != "zookeeper-main.service" {
 			t.Errorf("%s is run by %q", h, got)
@@ -270,6 +259,18 @@ func (d handmade) killed(t *testing.T) {
 	}
 }
 
+// zkboot runs the program and returns what it says.
+func (d handmade) zkboot(t *testing.T, args ...string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, d.program, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("zkboot %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
 // running tells which unit runs the server of each host.
 func (d handmade) running(t *testing.T) map[string]string {
 	t.Helper()
@@ -281,15 +282,12 @@ func (d handmade) running(t *testing.T) map[string]string {
 }
 
 func (d handmade) reconfig(t *testing.T) {
-	s, _ := d.spec(t)
+	s, file := d.spec(t)
 	plan, report := d.plan(t, s)
 	if report.Failed() || !strings.Contains(plan.String(), "~ reconfigEnabled: false -> true") || len(plan.Waves) != 1 {
 		t.Fatalf("%v\n%s", report.Err(), plan)
 	}
-	t.Logf("%s", plan)
-	if report := d.apply(t, s, nil); report.Failed() {
-		t.Fatal(report.Err())
-	}
+	t.Logf("%s", d.zkboot(t, "apply", "--auto-approve", "-f", file))
 	plan, report = d.plan(t, s)
 	if report.Failed() || !plan.Empty() {
 		t.Fatalf("the plan after it is not empty: %v\n%s", report.Err(), plan)
@@ -321,11 +319,7 @@ func (d handmade) beside(t *testing.T) {
 // starts it.
 func (d handmade) back(t *testing.T) {
 	_, file := d.spec(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, d.program, "destroy", "--auto-approve", "-f", file).CombinedOutput(); err != nil {
-		t.Fatalf("destroy: %v\n%s", err, out)
-	}
+	d.zkboot(t, "destroy", "--auto-approve", "-f", file)
 	for h, unit := range d.running(t) {
 		if unit != "" {
 			t.Errorf("%s still runs %s", h, unit)
