@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -160,7 +161,7 @@ func specText(o adoptOptions, look *bootstrap.Spec, found recognized, now bootst
 	fmt.Fprintf(&b, "  data_dir: %q\n  data_log_dir: %q\n", e.DataDir, e.DataLogDir)
 	if len(e.Config) > 0 {
 		b.WriteString("  config:\n")
-		for _, k := range slices.Sorted(keysOf(e.Config)) {
+		for _, k := range slices.Sorted(maps.Keys(e.Config)) {
 			fmt.Fprintf(&b, "    %s: %q\n", k, e.Config[k])
 		}
 	}
@@ -170,7 +171,7 @@ func specText(o adoptOptions, look *bootstrap.Spec, found recognized, now bootst
 
 // ids lists the server ids in their order.
 func ids(s *bootstrap.Spec) []string {
-	return slices.SortedFunc(keysOf(s.Hosts), func(a, b string) int { return s.Ensemble.Members[a].ID - s.Ensemble.Members[b].ID })
+	return slices.SortedFunc(maps.Keys(s.Hosts), func(a, b string) int { return s.Ensemble.Members[a].ID - s.Ensemble.Members[b].ID })
 }
 
 // memberNames calls hosts as they call themselves, where that is a name for a spec and
@@ -275,15 +276,4 @@ func quotedIf(say bool, values ...string) string {
 		return ""
 	}
 	return strconv.Quote(values[0])
-}
-
-// keysOf yields the keys of a map, for slices.Sorted.
-func keysOf[V any](m map[string]V) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
