@@ -58,8 +58,9 @@ func thaw(ctx context.Context, lab, host string) error {
 }
 
 // removeCgroups deletes the lab's groups in every hierarchy, and the parent of all labs
-// when it was the last. The kernel empties a group a moment after its processes died.
-func removeCgroups(ctx context.Context, lab string) error {
+// when it was the last. The kernel empties a group a moment after its processes died; while one
+// is busy, kill ends whatever has begun to run in it.
+func removeCgroups(ctx context.Context, lab string, kill func() error) error {
 	var parents []string
 	for _, pattern := range []string{"zkboot-lab", "*/zkboot-lab"} {
 		found, err := filepath.Glob(filepath.Join(cgroupRoot, pattern))
@@ -70,7 +71,11 @@ func removeCgroups(ctx context.Context, lab string) error {
 	}
 	for _, parent := range parents {
 		if err := machine.Wait(ctx, "cgroup "+filepath.Join(parent, lab)+" to empty", func() (bool, error) {
-			return removeGroupTree(filepath.Join(parent, lab))
+			empty, err := removeGroupTree(filepath.Join(parent, lab))
+			if err == nil && !empty {
+				err = kill()
+			}
+			return empty, err
 		}); err != nil {
 			return err
 		}

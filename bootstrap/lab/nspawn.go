@@ -52,18 +52,26 @@ func (n nspawn) stop(ctx context.Context, lab string) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if !e.IsDir() {
-			continue
+	kill := func() error {
+		for _, e := range entries {
+			if !e.IsDir() {
+				continue
+			}
+			if err := thaw(ctx, lab, e.Name()); err != nil { // cgroup v1 delivers no signal to frozen processes
+				return err
+			}
+			if err := machine.KillSupervisors(ctx, n.script(lab, e.Name())); err != nil {
+				return fmt.Errorf("lab %s: host %s: %w", lab, e.Name(), err)
+			}
 		}
-		if err := thaw(ctx, lab, e.Name()); err != nil { // cgroup v1 delivers no signal to frozen processes
-			return err
-		}
-		if err := machine.KillSupervisors(ctx, n.script(lab, e.Name())); err != nil {
-			return fmt.Errorf("lab %s: host %s: %w", lab, e.Name(), err)
-		}
+		return nil
 	}
-	return removeCgroups(ctx, lab)
+	if err := kill(); err != nil {
+		return err
+	}
+	// An Up that was killed may have forked a supervisor that has not become one yet, and so
+	// had no name to be found by.
+	return removeCgroups(ctx, lab, kill)
 }
 
 func (n nspawn) guest(rec *record, host string) guest {
