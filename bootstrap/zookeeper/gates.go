@@ -74,20 +74,21 @@ func besides(name string, vs []view, host string, quorum int) error {
 }
 
 // othersHold says why the others cannot give a member back what it is about to lose, or nil:
-// they need a quorum, one leader, and no count of anything that casts doubt on their data.
+// they need a quorum and a leader whose data is in no doubt, since a member copies from that.
+// When it is the leader that loses its data, any of the others may lead next.
 func othersHold(vs []view, host string) error {
 	_, quorum := voters(membersOf(vs))
 	if err := besides(stepOthersHold, vs, host, quorum); err != nil {
 		return err
 	}
-	others := only(vs, func(v view) bool { return v.host != host })
-	if err := oneLeader(others); err != nil {
-		if len(leaders(others)) == 0 && len(leaders(vs)) == 1 {
-			return nil // the leader itself is the one: its turn comes with an election
-		}
+	if err := oneLeader(vs); err != nil {
 		return err
 	}
-	for _, v := range others {
+	sources := leaders(vs)
+	if sources[0].host == host {
+		sources = only(vs, func(v view) bool { return v.host != host && v.voter })
+	}
+	for _, v := range sources {
 		if why := v.doubt(); why != "" {
 			return gateError(stepOthersHold, v, "find out which member holds the right data before one of them is emptied; a backup first",
 				"%s counts %s, so that what %s would copy is in doubt", v.host, why, host)

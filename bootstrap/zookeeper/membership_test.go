@@ -161,13 +161,18 @@ func TestReplaceRefuses(t *testing.T) {
 		{"a single member", grown(1, 1), "zk1", []string{"expected 1 voters of 1 besides zk1, found 0"}},
 		{"another one is down", grown(3, 3).stop("zk1"), "zk2", []string{"expected 2 voters of 3 besides zk2, found 1 (zk3)", "zk1 does not vote"}},
 		{"another one has lost its disk", bare(grown(3, 3), "zk1"), "zk2", []string{"expected 2 voters of 3 besides zk2"}},
-		{"another one is in doubt", doubtful(grown(3, 3), "zk1"), "zk2", []string{"zk1 counts zk_unrecoverable_error_count=2", "what zk2 would copy is in doubt"}},
+		{"the leader is in doubt", doubtful(grown(3, 3), "zk3"), "zk2", []string{"zk3 counts zk_unrecoverable_error_count=2", "what zk2 would copy is in doubt"}},
+		{"the leader, and one that may lead next is in doubt", doubtful(grown(3, 3), "zk1"), "zk3", []string{"zk1 counts zk_unrecoverable_error_count=2", "what zk3 would copy is in doubt"}},
 		{"nothing was formed", emptyScene(testSpec(3)), "zk1", []string{"there is no live ensemble, so that zk1 could copy from nobody"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := tt.scene.moves(bootstrap.Intent{Verb: bootstrap.VerbReplace, Hosts: []string{tt.host}})
 			refused(t, err, tt.want...)
 		})
+	}
+	// Both followers in doubt, as 3.8.0 leaves them when its leader dies: each copies from the leader in turn.
+	if _, err := doubtful(doubtful(grown(3, 3), "zk1"), "zk2").moves(bootstrap.Intent{Verb: bootstrap.VerbReplace, Hosts: []string{"zk2"}}); err != nil {
+		t.Errorf("two followers are in doubt, and neither can be replaced: %v", err)
 	}
 	// The member in doubt itself is what replace is for.
 	if _, err := doubtful(grown(3, 3), "zk2").moves(bootstrap.Intent{Verb: bootstrap.VerbReplace, Hosts: []string{"zk2"}}); err != nil {
