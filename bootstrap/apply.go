@@ -195,7 +195,11 @@ func (e *Engine) turn(ctx context.Context, s *Spec, w Wave, host string, hosts H
 			return err
 		}
 	}
-	if err := e.change(ctx, host, w.Title, w.Steps[host], hosts); err != nil {
+	change := e.change
+	if reboots(w.Steps[host]) {
+		change = e.reboot(s)
+	}
+	if err := change(ctx, host, w.Title, w.Steps[host], hosts); err != nil {
 		return err
 	}
 	for _, gate := range w.After {

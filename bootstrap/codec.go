@@ -64,6 +64,7 @@ var readers = map[Kind]func(json.RawMessage) (Resource, error){
 	KindUnit:      read[Unit],
 	KindZooKeeper: read[ZooKeeper],
 	KindCandidate: read[Candidate],
+	KindBoot:      read[Boot],
 }
 
 func read[R Resource](b json.RawMessage) (Resource, error) {

@@ -34,6 +34,8 @@ type Engine struct {
 	// LockPatience bounds how long Apply waits for a lock that another run holds; 0 means that
 	// it does not wait.
 	LockPatience time.Duration
+	// BootPatience bounds how long Apply waits for a host that it rebooted; 0 means 15 minutes.
+	BootPatience time.Duration
 	// Who is told to whoever finds the lock taken, such as "user@machine".
 	Who string
 
@@ -235,15 +237,8 @@ func (e *Engine) PlanFrom(s *Spec, now Site, in Intent) (*Plan, Report) {
 	for _, name := range now.Reachable() {
 		plan.Seen[name] = now.Hosts[name].State.Fingerprint()
 	}
-	build := buildWaves
-	switch in.Verb {
-	case VerbRestart:
-		build = restartWaves
-	case VerbRestore:
-		build = restoreWaves
-	}
 	var err error
-	if plan.Waves, err = build(s, all, now, in); err != nil {
+	if plan.Waves, err = builder(in.Verb)(s, all, now, in); err != nil {
 		report.HostError("", "plan", err)
 		return nil, report
 	}

@@ -34,6 +34,8 @@ const (
 	KindZooKeeper Kind = "zookeeper"
 	// KindCandidate is observed only: the version of a package that apt would install.
 	KindCandidate Kind = "candidate"
+	// KindBoot is observed only: the boot that the machine is in.
+	KindBoot Kind = "boot"
 )
 
 // kinds is the order of creation.
@@ -57,7 +59,7 @@ func (id ID) Name() string { _, n, _ := strings.Cut(string(id), ":"); return n }
 // manifest can own them.
 func Observed(ids []ID) bool {
 	for _, id := range ids {
-		if k := id.Kind(); k != KindZooKeeper && k != KindCandidate {
+		if k := id.Kind(); k != KindZooKeeper && k != KindCandidate && k != KindBoot {
 			return false
 		}
 	}
@@ -250,6 +252,30 @@ type Candidate struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 }
+
+// Boot is which boot the machine is in. There is one thing of this kind, "machine".
+type Boot struct {
+	BootID string `json:"boot_id,omitempty"` // of the kernel, another at every boot; "" in what a step wants
+	Up     bool   `json:"up,omitempty"`      // seen: every service has been started
+	Why    string `json:"why,omitempty"`     // what a step says for it, for a person
+}
+
+// reason is Why in brackets, "" where there is none.
+func (r Boot) reason() string {
+	if r.Why == "" {
+		return ""
+	}
+	return "(" + r.Why + ")"
+}
+
+// ID implements Resource.
+func (r Boot) ID() ID { return bootID }
+
+// bootID names the one thing of KindBoot.
+const bootID = ID(KindBoot) + ":machine"
+
+// Drift implements Resource; a boot is observed, never wanted.
+func (r Boot) Drift(Resource) []Difference { return nil }
 
 // ID implements Resource.
 func (r Candidate) ID() ID { return NewID(KindCandidate, r.Name) }

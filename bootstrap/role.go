@@ -65,7 +65,14 @@ const (
 	// VerbRestored is the Engine's own question at the end of a restore: which site step
 	// proves it?
 	VerbRestored Verb = "restored"
-	VerbTurn     Verb = "turn"
+	// VerbUpgrade brings every package that a unit with turns runs on, and that the spec does
+	// not pin, to what apt offers. Of a Role it asks what VerbRestart asks, and whether those
+	// versions may follow the ones that are there.
+	VerbUpgrade Verb = "upgrade"
+	// VerbReboot reboots every host that has such a unit. Of a Role it asks what VerbRestart
+	// asks.
+	VerbReboot Verb = "reboot"
+	VerbTurn   Verb = "turn"
 )
 
 // Intent is a verb with its objects.
@@ -75,6 +82,8 @@ type Intent struct {
 	Wipe  bool     `json:"wipe,omitempty"` // destroy: take the data as well
 	// Reachable lets a destroy go on without the hosts that cannot be reached.
 	Reachable bool `json:"reachable,omitempty"`
+	// Required keeps a reboot to the hosts that say they need one.
+	Required bool `json:"required,omitempty"`
 	// Probe forces the hardware probe even on hosts with a stored verdict.
 	Probe bool `json:"probe,omitempty"`
 	// Backup is what a restore puts back.

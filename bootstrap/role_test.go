@@ -55,7 +55,7 @@ func (r *toyRole) Queries(s *bootstrap.Spec, _ string) []bootstrap.ID {
 	for _, res := range r.resources(s) {
 		ids = append(ids, res.ID())
 	}
-	return ids
+	return append(ids, bootstrap.NewID(bootstrap.KindCandidate, "toyd"))
 }
 
 func (r *toyRole) Compile(s *bootstrap.Spec, now bootstrap.Site) (map[string]bootstrap.Desired, bootstrap.Report) {
@@ -71,7 +71,7 @@ func (r *toyRole) Next(s *bootstrap.Spec, now bootstrap.Site, in bootstrap.Inten
 	switch in.Verb {
 	case bootstrap.VerbTurn:
 		return bootstrap.SiteStep{Role: "toy", Name: "turn", Hosts: []string{slices.Min(in.Hosts)}}, true, nil
-	case bootstrap.VerbRestart:
+	case bootstrap.VerbRestart, bootstrap.VerbUpgrade, bootstrap.VerbReboot:
 		if r.refuse != "" {
 			return bootstrap.SiteStep{}, false, fmt.Errorf("%w: %s is needed by the others", bootstrap.ErrRefused, r.refuse)
 		}

@@ -76,7 +76,7 @@ func NewState(things ...Resource) State {
 func (s State) Fingerprint() string {
 	kept := State{Manifests: s.Manifests, Unread: s.Unread}
 	for _, t := range s.Things {
-		if k := t.ID().Kind(); k != KindZooKeeper && k != KindCandidate {
+		if k := t.ID().Kind(); k != KindZooKeeper && k != KindCandidate && k != KindBoot {
 			kept.Things = append(kept.Things, t)
 		}
 	}

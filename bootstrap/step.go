@@ -16,16 +16,34 @@ const (
 	ActionAdopt   Action = "adopt"
 	ActionDelete  Action = "delete"
 	ActionRelease Action = "release"
-	// ActionRestart gives a running unit a new process although nothing of it changes. It
-	// leaves no trace in a manifest.
+	// The actions below make nothing that is wanted, so that they leave no trace in a manifest.
+
+	// ActionRestart gives a unit a new process although nothing of it changes.
 	ActionRestart Action = "restart"
 	// ActionKill ends the main process of a running unit with SIGKILL, as a crash would, and
-	// leaves it to systemd to start it again: a drill. It leaves no trace in a manifest.
+	// leaves it to systemd to start it again: a drill.
 	ActionKill Action = "kill"
+	// ActionStop ends the process of a unit. Whatever is cut off behind it, the next plan
+	// sees a unit that does not run, and starts it.
+	ActionStop Action = "stop"
+	// ActionFetch downloads the wanted version of an installed package and installs nothing.
+	ActionFetch Action = "fetch"
+	// ActionUpgrade brings an installed package to the wanted version, which must be newer,
+	// and holds it there.
+	ActionUpgrade Action = "upgrade"
+	// ActionReboot boots the machine anew. It is the last step of a Change: the connection
+	// dies of it.
+	ActionReboot Action = "reboot"
 )
 
-// passing reports whether the thing is afterwards what it was before.
-func (a Action) passing() bool { return a == ActionRestart || a == ActionKill }
+// Traceless reports whether the action leaves manifests as they are.
+func (a Action) Traceless() bool {
+	switch a {
+	case ActionRestart, ActionKill, ActionStop, ActionFetch, ActionUpgrade, ActionReboot:
+		return true
+	}
+	return false
+}
 
 // Step is one change of one thing on one host. It is data: it can be printed, stored
 // and sent. The host refuses it with ErrStale when the thing is no longer as Was says. A
@@ -49,6 +67,16 @@ type Step struct {
 // "update file /etc/zookeeper/main/zoo.cfg". It is stable.
 func (s Step) String() string {
 	line := fmt.Sprintf("%s %s %s", s.Action, s.Target.Kind(), s.Target.Name())
+	if boot, ok := s.Want.Resource.(Boot); ok {
+		return strings.TrimSpace("reboot the host " + boot.reason())
+	}
+	if want, ok := s.Want.Resource.(Package); ok && s.Action.Traceless() {
+		was, _ := s.Was.Resource.(Package)
+		return fmt.Sprintf("%s (%s -> %s)", line, was.Version, want.Version)
+	}
+	if s.Action.Traceless() {
+		return line
+	}
 	if u, ok := s.Want.Resource.(Unit); ok && u.Running {
 		if was, ok := s.Was.Resource.(Unit); ok && was.Running && was.Rev != u.Rev {
 			line += " (restart)"
@@ -64,7 +92,7 @@ func (s Step) String() string {
 
 // Differences are what the step changes in its thing.
 func (s Step) Differences() []Difference {
-	if s.Want.Resource == nil || s.Action == ActionAdopt || s.Action == ActionRelease || s.Action.passing() {
+	if s.Want.Resource == nil || s.Action == ActionAdopt || s.Action == ActionRelease || s.Action.Traceless() {
 		return nil
 	}
 	if s.Was.Resource == nil && s.Instead.Resource != nil {

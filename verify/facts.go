@@ -16,31 +16,36 @@ type FactsQuery struct {
 //
 // A fact that could not be read has its zero value and an entry in Unknown.
 type Facts struct {
-	Hostname       string          `json:"hostname"`
-	UserID         int             `json:"user_id"` // effective; 0 is root
-	OS             OS              `json:"os"`
-	Arch           string          `json:"arch"`   // GOARCH: "amd64", "arm64"
-	Kernel         string          `json:"kernel"` // release, as uname -r prints it
-	Systemd        Systemd         `json:"systemd"`
-	Virtualization Virtualization  `json:"virtualization"`
-	CPU            CPU             `json:"cpu"`
-	Memory         Memory          `json:"memory"`
-	Pressure       Pressure        `json:"pressure"`
-	THP            string          `json:"thp"`         // transparent huge pages: "always", "madvise" or "never"
-	Clocksource    string          `json:"clocksource"` // current one, such as "tsc" or "kvm-clock"
-	BootID         string          `json:"boot_id"`     // changes at every boot; equal on two hosts means one kernel
-	MachineID      string          `json:"machine_id"`  // /etc/machine-id; equal on two hosts means a cloned image
-	ProductUUID    string          `json:"product_uuid,omitempty"`
-	Uptime         float64         `json:"uptime_s"`
-	Time           TimeSync        `json:"time"`
-	Addresses      []Address       `json:"addresses"`  // sorted by interface, then address
-	Listeners      []Listener      `json:"listeners"`  // TCP, sorted by port, then address
-	Dirs           []Dir           `json:"dirs"`       // in the order of FactsQuery.Dirs
-	Java           *Java           `json:"java"`       // nil: none found
-	Resolution     []Resolution    `json:"resolution"` // own host name first, then FactsQuery.Names
-	Reverse        []Reverse       `json:"reverse"`    // of the host's own addresses, sorted
-	CloudInit      string          `json:"cloud_init"` // "done", "running", "error", "disabled", or "" where not installed
-	PackageLock    *Process        `json:"package_lock"`
+	Hostname       string         `json:"hostname"`
+	UserID         int            `json:"user_id"` // effective; 0 is root
+	OS             OS             `json:"os"`
+	Arch           string         `json:"arch"`   // GOARCH: "amd64", "arm64"
+	Kernel         string         `json:"kernel"` // release, as uname -r prints it
+	Systemd        Systemd        `json:"systemd"`
+	Virtualization Virtualization `json:"virtualization"`
+	CPU            CPU            `json:"cpu"`
+	Memory         Memory         `json:"memory"`
+	Pressure       Pressure       `json:"pressure"`
+	THP            string         `json:"thp"`         // transparent huge pages: "always", "madvise" or "never"
+	Clocksource    string         `json:"clocksource"` // current one, such as "tsc" or "kvm-clock"
+	BootID         string         `json:"boot_id"`     // changes at every boot; equal on two hosts means one kernel
+	MachineID      string         `json:"machine_id"`  // /etc/machine-id; equal on two hosts means a cloned image
+	ProductUUID    string         `json:"product_uuid,omitempty"`
+	Uptime         float64        `json:"uptime_s"`
+	Time           TimeSync       `json:"time"`
+	Addresses      []Address      `json:"addresses"`  // sorted by interface, then address
+	Listeners      []Listener     `json:"listeners"`  // TCP, sorted by port, then address
+	Dirs           []Dir          `json:"dirs"`       // in the order of FactsQuery.Dirs
+	Java           *Java          `json:"java"`       // nil: none found
+	Resolution     []Resolution   `json:"resolution"` // own host name first, then FactsQuery.Names
+	Reverse        []Reverse      `json:"reverse"`    // of the host's own addresses, sorted
+	CloudInit      string         `json:"cloud_init"` // "done", "running", "error", "disabled", or "" where not installed
+	PackageLock    *Process       `json:"package_lock"`
+	// Kernels are the releases of the kernels installed in /boot, in the order of their names.
+	Kernels []string `json:"kernels,omitempty"`
+	// RebootRequired lists the packages that asked for a reboot in /run/reboot-required; nil
+	// where nobody did, empty where nobody gave a name.
+	RebootRequired []string        `json:"reboot_required"`
 	ZooKeepers     []Process       `json:"zookeepers"`         // running ZooKeeper servers, whoever started them
 	ZooKeeperPkgs  []string        `json:"zookeeper_packages"` // distribution packages that bring a service of their own
 	Processes      []ProcessLimits `json:"processes"`          // in the order of FactsQuery.PIDs

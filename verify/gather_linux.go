@@ -96,6 +96,8 @@ func (h host) gather(ctx context.Context, q FactsQuery) (Facts, error) {
 		{"resolution", func(ctx context.Context) error { return readResolution(ctx, q.Names, &f.Resolution) }},
 		{"reverse", func(ctx context.Context) error { return readReverse(ctx, net.DefaultResolver, &f.Reverse) }},
 		{"cloud_init", func(context.Context) error { return h.readCloudInit(&f.CloudInit) }},
+		{"kernels", func(context.Context) error { return h.readKernels(&f.Kernels) }},
+		{"reboot_required", func(context.Context) error { return h.readRebootRequired(&f.RebootRequired) }},
 		{"package_lock", func(context.Context) error { return h.readPackageLock(&f.PackageLock) }},
 		{"zookeepers", func(context.Context) error { return h.readZooKeepers(&f) }},
 		{"processes", func(context.Context) error { f.Processes = h.readProcesses(q.PIDs); return nil }},

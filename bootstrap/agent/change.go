@@ -74,9 +74,15 @@ func valid(s bootstrap.Step) error {
 		ok = !want
 	case bootstrap.ActionRelease:
 		ok = !want && s.Owner != ""
-	case bootstrap.ActionRestart, bootstrap.ActionKill:
+	case bootstrap.ActionRestart, bootstrap.ActionStop, bootstrap.ActionKill:
 		u, unit := s.Want.Resource.(bootstrap.Unit)
 		ok = was && unit && u.Running && s.Owner != ""
+	case bootstrap.ActionFetch, bootstrap.ActionUpgrade:
+		p, pkg := s.Want.Resource.(bootstrap.Package)
+		ok = was && pkg && p.Version != "" && s.Owner != ""
+	case bootstrap.ActionReboot:
+		b, boot := s.Was.Resource.(bootstrap.Boot)
+		ok = boot && b.BootID != "" && want && s.Owner != ""
 	default:
 		return fmt.Errorf("action %q is unknown to this agent", s.Action)
 	}
@@ -84,11 +90,6 @@ func valid(s bootstrap.Step) error {
 		return fmt.Errorf("%s does not fit owner %q, was %t and want %t", s.Action, s.Owner, was, want)
 	}
 	return nil
-}
-
-// passing reports whether a step gives a unit a new process and changes nothing else.
-func passing(s bootstrap.Step) bool {
-	return s.Action == bootstrap.ActionRestart || s.Action == bootstrap.ActionKill
 }
 
 // change is one call of Change.
@@ -153,7 +154,7 @@ func (c *change) ownership(i int, s bootstrap.Step, given map[claim]bool) error 
 			bootstrap.ErrRefused, s.Owner, mine.Cluster, s.Cluster))
 	}
 	e, owned := mine.Find(s.Target)
-	if passing(s) && !owned {
+	if s.Action.Traceless() && s.Action != bootstrap.ActionReboot && !owned {
 		return c.stale(i, "%s does not own it", s.Owner)
 	}
 	if s.Action != bootstrap.ActionDelete {
@@ -181,13 +182,13 @@ func (c *change) entry(s bootstrap.Step) bootstrap.Entry {
 }
 
 // runEnd returns the end of the run of steps that begins at first: those of one kind
-// and direction, so that one apt-get installs all packages.
+// and direction, so that one apt-get installs, or only downloads, all packages.
 func (c *change) runEnd(first int) int {
 	head, _ := deed(c.steps[first], c.entry(c.steps[first]))
 	end := first + 1
 	for ; end < len(c.steps); end++ {
 		next, _ := deed(c.steps[end], c.entry(c.steps[end]))
-		if next.Target.Kind() != head.Target.Kind() || deletes(next) != deletes(head) {
+		if next.Target.Kind() != head.Target.Kind() || deletes(next) != deletes(head) || fetches(next) != fetches(head) {
 			break
 		}
 	}
@@ -195,6 +196,8 @@ func (c *change) runEnd(first int) int {
 }
 
 func deletes(s bootstrap.Step) bool { return s.Action == bootstrap.ActionDelete }
+
+func fetches(s bootstrap.Step) bool { return s.Action == bootstrap.ActionFetch }
 
 // run carries out steps first to end. Steps before one that broke count as done.
 func (c *change) run(ctx context.Context, first, end int) error {
@@ -243,8 +246,8 @@ func (c *change) blame(first int, of []int, err error) (done int, broke error) {
 func (c *change) record(steps []bootstrap.Step, edit func(bootstrap.Manifest, bootstrap.Step) bootstrap.Manifest) error {
 	edited := manifests{}
 	for _, s := range steps {
-		if s.Owner == "" || passing(s) {
-			continue // a restart makes nothing, so that a crash in it leaves nothing to be planned again
+		if s.Owner == "" || s.Action.Traceless() {
+			continue // it makes nothing, so that a crash in it leaves nothing to be planned again
 		}
 		m, ok := edited[string(s.Owner)]
 		if !ok {

@@ -93,7 +93,12 @@ func (f *fakeThings) do(s bootstrap.Step) error {
 		return err
 	}
 	switch {
-	case s.Action == bootstrap.ActionCreate || s.Action == bootstrap.ActionUpdate || passing(s):
+	case s.Action == bootstrap.ActionFetch || s.Action == bootstrap.ActionReboot:
+	case s.Action == bootstrap.ActionStop:
+		u, _ := s.Want.Resource.(bootstrap.Unit)
+		u.Running, u.Rev = false, ""
+		f.have[s.Target] = seen(u)
+	case s.Action == bootstrap.ActionCreate || s.Action == bootstrap.ActionUpdate || s.Action.Traceless():
 		f.have[s.Target] = seen(s.Want.Resource)
 	case s.Action == bootstrap.ActionDelete && s.Target.Kind() != bootstrap.KindSysctl && s.Target.Kind() != bootstrap.KindKernel:
 		delete(f.have, s.Target)

@@ -56,6 +56,7 @@ type installPlan struct {
 	versions    map[string]string
 	changeHeld  bool
 	downgradeOK bool
+	fetch       bool // download only
 }
 
 func planInstall(steps []bootstrap.Step, have map[string]dpkgEntry) (p installPlan, hold []string) {
@@ -63,10 +64,13 @@ func planInstall(steps []bootstrap.Step, have map[string]dpkgEntry) (p installPl
 	for _, s := range steps {
 		want, _ := s.Want.Resource.(bootstrap.Package)
 		seen, ok := have[want.Name]
-		if want.Hold && !seen.hold {
+		p.fetch = p.fetch || s.Action == bootstrap.ActionFetch
+		stays := ok && (want.Version == "" || want.Version == seen.version)
+		// apt takes the hold of a package away when it changes its version.
+		if want.Hold && (!seen.hold || !stays) && s.Action != bootstrap.ActionFetch {
 			hold = append(hold, want.Name)
 		}
-		if ok && (want.Version == "" || want.Version == seen.version) {
+		if stays {
 			continue
 		}
 		spec := want.Name
@@ -80,7 +84,7 @@ func planInstall(steps []bootstrap.Step, have map[string]dpkgEntry) (p installPl
 			p.fresh = append(p.fresh, want.Name)
 		}
 		p.changeHeld = p.changeHeld || seen.hold
-		p.downgradeOK = p.downgradeOK || ok
+		p.downgradeOK = p.downgradeOK || ok && !s.Action.Traceless()
 	}
 	return p, hold
 }
@@ -136,7 +140,11 @@ func (m *machine) install(ctx context.Context, p installPlan, note func(string))
 	if err := m.putPolicy(p.fresh); err != nil {
 		return err
 	}
-	note("installing " + strings.Join(p.specs, " "))
+	if p.fetch {
+		note("downloading " + strings.Join(p.specs, " "))
+	} else {
+		note("installing " + strings.Join(p.specs, " "))
+	}
 	_, err = m.finish(ctx, p.argv()...)
 	if err != nil && !updated && staleLists(err) {
 		update("the mirror no longer has what the lists name")
@@ -170,6 +178,9 @@ func aptOptions() []string {
 func (p installPlan) argv() []string {
 	argv := append([]string{"apt-get"}, aptOptions()...)
 	argv = append(argv, "--no-install-recommends", "--no-remove")
+	if p.fetch {
+		argv = append(argv, "--download-only")
+	}
 	if p.changeHeld {
 		argv = append(argv, "--allow-change-held-packages")
 	}

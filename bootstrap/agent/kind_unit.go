@@ -64,6 +64,7 @@ func (m *machine) applyUnits(ctx context.Context, w work) error {
 			}
 			continue
 		}
+		want.Running = want.Running && s.Action != bootstrap.ActionStop
 		if err := m.setUnit(ctx, want, s.Action == bootstrap.ActionRestart, w.note); err != nil {
 			return w.broke(i, err)
 		}

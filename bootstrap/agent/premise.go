@@ -54,6 +54,9 @@ func settled(r, rule bootstrap.Resource) map[string]json.RawMessage {
 	case bootstrap.Sysctl:
 		v.OverriddenBy = ""
 		r = v
+	case bootstrap.Boot:
+		v.Why, v.Up = "", false
+		r = v
 	case bootstrap.Dir: // not seen on the host but remembered by a manifest
 		v.Contents, v.Data = false, false
 		r = v

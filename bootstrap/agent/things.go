@@ -140,6 +140,7 @@ func (m *machine) lookers() []looker {
 		{bootstrap.KindUnit, m.lookUnits},
 		{bootstrap.KindZooKeeper, m.lookZooKeepers},
 		{bootstrap.KindCandidate, m.lookCandidates},
+		{bootstrap.KindBoot, m.lookBoot},
 	}
 }
 
@@ -194,6 +195,8 @@ func (m *machine) applyOne(ctx context.Context, s bootstrap.Step, note func(stri
 		return m.deleteOne(ctx, s, note)
 	}
 	switch want := s.Want.Resource.(type) {
+	case bootstrap.Boot:
+		return m.reboot(ctx, note)
 	case bootstrap.AptSource:
 		return m.putAptSource(ctx, want, note)
 	case bootstrap.User:
@@ -253,14 +256,29 @@ func checkStep(s bootstrap.Step, kind bootstrap.Kind, deletes bool) error {
 		return errors.New("steps of several kinds or directions in one run")
 	case deletes:
 		return nil
-	case passing(s) && kind != bootstrap.KindUnit:
-		return fmt.Errorf("%s things cannot be restarted or killed", kind)
-	case s.Action != bootstrap.ActionCreate && s.Action != bootstrap.ActionUpdate && !passing(s):
+	case s.Action.Traceless():
+		if kind != actsOn(s.Action) {
+			return fmt.Errorf("%s does not fit %s things", s.Action, kind)
+		}
+	case s.Action != bootstrap.ActionCreate && s.Action != bootstrap.ActionUpdate:
 		return fmt.Errorf("action %q changes nothing on the machine", s.Action)
+	}
+	switch {
 	case s.Want.Resource == nil || s.Want.ID() != s.Target:
 		return errors.New("the step wants another thing than its target")
 	}
 	return nil
+}
+
+// actsOn is the kind of things that a traceless action is about.
+func actsOn(a bootstrap.Action) bootstrap.Kind {
+	switch a {
+	case bootstrap.ActionFetch, bootstrap.ActionUpgrade:
+		return bootstrap.KindPackage
+	case bootstrap.ActionReboot:
+		return bootstrap.KindBoot
+	}
+	return bootstrap.KindUnit
 }
 
 // debName is a package name by Debian Policy 5.6.1, with an optional architecture.
@@ -294,6 +312,8 @@ func checkID(id bootstrap.ID) error {
 		bootstrap.KindFile, bootstrap.KindZooKeeper, bootstrap.KindRestore:
 		ok = path.IsAbs(name) && path.Clean(name) == name && name != "/" && !strings.ContainsAny(name, "\n\x00")
 		want = "a clean absolute path below /"
+	case bootstrap.KindBoot:
+		ok, want = name == "machine", `"machine"`
 	case bootstrap.KindHostKey: // ssh-keygen is given its path, so root alone may write to the folder
 		ok, want = path.Dir(name) == "/etc/ssh" && plainName.MatchString(path.Base(name)), "a file of /etc/ssh"
 	default:

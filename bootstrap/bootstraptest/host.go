@@ -39,6 +39,12 @@ type Machine struct {
 	Data map[string][]byte
 	// Reading wraps each file that ReadData opens; nil: as it is.
 	Reading func(path string, r io.ReadCloser) io.ReadCloser
+	// Lingers and Boots say how a reboot goes: how many more connections the old boot takes
+	// before it is gone, and how many are refused then until the new one answers.
+	Lingers, Boots int
+	// RebootErr is what a Change that reboots returns, as an agent does that ends with its
+	// session; nil for nothing.
+	RebootErr error
 	// Observe adds what Look sees besides the things in memory, such as a ZooKeeper server.
 	Observe func(things map[bootstrap.ID]bootstrap.Resource) []bootstrap.Resource
 
@@ -50,6 +56,8 @@ type Machine struct {
 	cutAfter  int // steps until the connection breaks; below 0: never
 	applied   []bootstrap.Step
 	looks     int
+	boot      int  // counts the boots
+	down      *way // nil: up
 }
 
 // New returns a machine that has the given things.
@@ -100,30 +108,36 @@ func (m *Machine) Remove(id bootstrap.ID) {
 }
 
 // Open returns a connection to the machine.
-func (m *Machine) Open() bootstrap.Host { return &conn{m: m} }
+func (m *Machine) Open() bootstrap.Host {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return &conn{m: m, boot: m.boot, ctx: context.Background()}
+}
 
 // Site opens machines by host name, for Engine.Open. A name without a machine cannot be
 // reached.
 func Site(machines map[string]*Machine) func(context.Context, *bootstrap.Spec, string) (bootstrap.Host, error) {
-	return func(_ context.Context, _ *bootstrap.Spec, host string) (bootstrap.Host, error) {
+	return func(ctx context.Context, _ *bootstrap.Spec, host string) (bootstrap.Host, error) {
 		m, ok := machines[host]
 		if !ok {
 			return nil, fmt.Errorf("%w: no machine %s in this test", bootstrap.ErrUnreachable, host)
 		}
-		return m.Open(), nil
+		return m.connect(ctx)
 	}
 }
 
 type conn struct {
 	m      *Machine
 	closed bool
+	boot   int // in which it was opened, and ends
+	ctx    context.Context
 }
 
 func (c *conn) Look(_ context.Context, ids ...bootstrap.ID) (bootstrap.Facts, bootstrap.State, error) {
 	m := c.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c.closed || m.cutAfter == 0 {
+	if c.closed || c.ctx.Err() != nil || c.boot != m.boot || m.cutAfter == 0 {
 		return bootstrap.Facts{}, bootstrap.State{}, ErrCut
 	}
 	m.looks++
@@ -132,6 +146,7 @@ func (c *conn) Look(_ context.Context, ids ...bootstrap.ID) (bootstrap.Facts, bo
 		asked[id] = true
 	}
 	observed := bootstrap.Observed(ids)
+	m.things[bootstrap.Boot{}.ID()] = bootstrap.Boot{BootID: m.Facts.BootID}
 	for _, man := range m.manifests {
 		for _, e := range man.Entries {
 			asked[e.ID] = asked[e.ID] || !observed
@@ -139,7 +154,12 @@ func (c *conn) Look(_ context.Context, ids ...bootstrap.ID) (bootstrap.Facts, bo
 	}
 	var things []bootstrap.Resource
 	for id, is := range asked {
-		if r, ok := m.things[id]; ok && is {
+		r, ok := m.things[id]
+		if boot, is := r.(bootstrap.Boot); is {
+			boot.Up = true // which is no premise of a step
+			r = boot
+		}
+		if ok && is {
 			things = append(things, r)
 		}
 	}
@@ -158,7 +178,7 @@ func (c *conn) Change(_ context.Context, steps ...bootstrap.Step) error {
 	m := c.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c.closed {
+	if c.closed || c.ctx.Err() != nil || c.boot != m.boot {
 		return ErrCut
 	}
 	if m.lockedBy != c {
@@ -180,6 +200,14 @@ func (c *conn) Change(_ context.Context, steps ...bootstrap.Step) error {
 			return &bootstrap.StepError{Index: i, Step: st, Err: err}
 		}
 		m.applied = append(m.applied, st)
+		if st.Action == bootstrap.ActionReboot {
+			c.closed, m.lockedBy = true, nil
+			m.down = &way{m.Lingers, m.Boots}
+			if m.RebootErr != nil {
+				return &bootstrap.StepError{Index: i, Step: st, Err: m.RebootErr}
+			}
+			return nil
+		}
 	}
 	return nil
 }
@@ -197,10 +225,24 @@ func (m *Machine) apply(st bootstrap.Step) error {
 		}
 	case bootstrap.ActionAdopt:
 		m.own(st)
-	case bootstrap.ActionRestart, bootstrap.ActionKill: // a new process shows in Applied alone
+	case bootstrap.ActionKill: // a new process shows in Applied alone
 		if u, ok := m.things[st.Target].(bootstrap.Unit); !ok || !u.Running {
 			return fmt.Errorf("step %s is about a unit that does not run", st)
 		}
+	case bootstrap.ActionRestart, bootstrap.ActionStop:
+		u, ok := m.things[st.Target].(bootstrap.Unit)
+		if !ok {
+			return fmt.Errorf("step %s is about a unit that is not there", st)
+		}
+		want, _ := st.Want.Resource.(bootstrap.Unit)
+		if u.Running, u.Rev = st.Action == bootstrap.ActionRestart, ""; u.Running {
+			u.Rev = want.Rev
+		}
+		m.things[st.Target] = u
+	case bootstrap.ActionFetch:
+	case bootstrap.ActionUpgrade:
+		m.things[st.Target] = seen(st.Want.Resource)
+	case bootstrap.ActionReboot:
 	case bootstrap.ActionDelete, bootstrap.ActionRelease:
 		e, _ := m.manifests[string(st.Owner)].Find(st.Target)
 		if st.Action == bootstrap.ActionDelete {

@@ -90,6 +90,10 @@ func settings(s *bootstrap.Spec) Config {
 		{"digest.enabled", "true"},
 		{"snapshot.trust.empty", "false"},
 		{"fsync.warningthresholdms", "100"},
+		// Its default is false in 3.8 and true from 3.9 on, where it takes DIGEST-MD5 and the
+		// check of host names between members away. Written out, also for versions before 3.8.2
+		// that take no notice of it, it stays what it is when 3.8 becomes 3.9 (ZOOKEEPER-4889).
+		{"fips-mode", "false"},
 		// A follower tries a new leader five times with this pause and then elects again. With
 		// the 100 ms of the code, members that start together on slow processors miss each
 		// other, and the leader waits alone for all of initLimit (seen: 27 s to a quorum).

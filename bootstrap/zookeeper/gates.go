@@ -270,8 +270,13 @@ func diverged(v view, format string, args ...any) error {
 		Hint: "never restart it as it is (ZOOKEEPER-4882): `zkboot replace " + v.host + "` lets it copy everything from the others"}
 }
 
-// commonDigest returns the latest zxid that every member has a digest for.
+// commonDigest returns the latest zxid that every member has a digest for. Digests that are
+// made in different ways are never equal, which says nothing about the data: releases may
+// differ in that while an upgrade rolls. (2 is the way of 3.8.0 as well as of 3.9.5.)
 func commonDigest(vs []view) (uint64, bool) {
+	if slices.ContainsFunc(vs, func(v view) bool { return v.method != vs[0].method }) {
+		return 0, false
+	}
 	zxids := slices.SortedFunc(maps.Keys(vs[0].digests), func(a, b uint64) int {
 		if a > b {
 			return -1

@@ -34,7 +34,7 @@ const noMax = 1<<31 - 1
 // Names, units and versions are those of
 // https://zookeeper.apache.org/doc/r3.9.3/zookeeperAdmin.html
 func keys() []key {
-	v36, v37, v39 := Version{3, 6, 0}, Version{3, 7, 0}, Version{3, 9, 0}
+	v36, v37, v382, v39 := Version{3, 6, 0}, Version{3, 7, 0}, Version{3, 8, 2}, Version{3, 9, 0}
 	return []key{
 		{name: "autopurge.purgeInterval", min: 1, max: 8760, unit: "h"},
 		{name: "autopurge.snapRetainCount", min: 3, max: 1000},
@@ -50,7 +50,7 @@ func keys() []key {
 		{name: "extendedTypesEnabled", is: boolean},
 		{name: "fastleader.maxNotificationInterval", min: 100, max: 600000, unit: "ms"},
 		{name: "fastleader.minNotificationInterval", min: 10, max: 60000, unit: "ms"},
-		{name: "fips-mode", is: boolean},
+		{name: "fips-mode", is: boolean, since: v382},
 		{name: "flushDelay", min: 0, max: 1000, unit: "ms", since: v36},
 		{name: "forceSync", is: yesNo},
 		{name: "fsync.warningthresholdms", min: 1, max: 60000, unit: "ms"},

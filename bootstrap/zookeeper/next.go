@@ -46,6 +46,10 @@ func (Role) Next(s *bootstrap.Spec, now bootstrap.Site, in bootstrap.Intent) (bo
 		return turn(views(s, now), in.Hosts)
 	case bootstrap.VerbRestart:
 		return bootstrap.SiteStep{}, false, restartable(views(s, now))
+	case bootstrap.VerbReboot:
+		return bootstrap.SiteStep{}, false, restartable(views(s, now))
+	case bootstrap.VerbUpgrade:
+		return bootstrap.SiteStep{}, false, upgradable(s, now)
 	}
 	return bootstrap.SiteStep{}, false, nil
 }

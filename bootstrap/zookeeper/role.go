@@ -63,6 +63,9 @@ func (Role) Queries(s *bootstrap.Spec, host string) []bootstrap.ID {
 		}
 		for _, r := range d.Resources {
 			ids = append(ids, r.ID())
+			if p, ok := r.(bootstrap.Package); ok && p.Hold {
+				ids = append(ids, bootstrap.NewID(bootstrap.KindCandidate, p.Name))
+			}
 		}
 	}
 	ids = append(ids, m.adoptIDs()...)
@@ -82,6 +85,7 @@ func (Role) Compile(s *bootstrap.Spec, now bootstrap.Site) (map[string]bootstrap
 		return nil, r
 	}
 	r.Merge(refusals(s, now, cluster))
+	r.Merge(versionSteps(s, now))
 	want := map[string]bootstrap.Desired{}
 	still := static(s, now)
 	if still {

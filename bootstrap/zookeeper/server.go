@@ -33,6 +33,7 @@ type view struct {
 	nodes   int // znodes
 	zab     zabState
 	digests map[uint64]int64 // of the data tree, by zxid
+	method  int              // version of the way the digests are made
 	config  []Server         // voting view
 }
 
@@ -157,12 +158,13 @@ func (v *view) readAdmin() {
 		Digests []struct {
 			Zxid   uint64 `json:"zxid"`
 			Digest int64  `json:"digest"`
+			Method int    `json:"digest_version"`
 		} `json:"digests"`
 	}
 	if v.admin("hash", &hash) {
 		v.digests = map[uint64]int64{}
 		for _, d := range hash.Digests {
-			v.digests[d.Zxid] = d.Digest
+			v.digests[d.Zxid], v.method = d.Digest, d.Method
 		}
 	}
 	var voting struct {

@@ -36,6 +36,7 @@ type actor struct {
 	mntr    map[string]string
 	digests map[uint64]int64
 	things  []bootstrap.Resource
+	owns    []bootstrap.ID // in its manifest
 	facts   bootstrap.Facts
 	cluster string
 	list    *Dynamic // the live configuration; nil for the spec's
@@ -181,7 +182,11 @@ func (a *actor) Look(context.Context, ...bootstrap.ID) (bootstrap.Facts, bootstr
 	if a.cluster != "" {
 		things = append(things, bootstrap.File{Path: a.marker,
 			Content: mark{Format: 1, Name: a.spec.Name, Cluster: a.cluster, Server: a.id}.String() + "\n"})
-		state.Manifests = map[string]bootstrap.Manifest{a.spec.Name + ".zookeeper": {Format: 1, Cluster: a.cluster}}
+		m := bootstrap.Manifest{Format: 1, Cluster: a.cluster}
+		for _, id := range a.owns {
+			m.Entries = append(m.Entries, bootstrap.Entry{ID: id, Hash: "1"})
+		}
+		state.Manifests = map[string]bootstrap.Manifest{a.spec.Name + ".zookeeper": m}
 	}
 	manifests := maps.Clone(state.Manifests)
 	state = bootstrap.NewState(things...)

@@ -85,6 +85,7 @@ func (a *app) change(ctx context.Context, mode, file string, approved bool, in b
 		s.patience = firstBoot
 	}
 	plan, report := s.engine.Plan(ctx, s.spec, in)
+	report.Merge(pinned(s.spec, in.Verb))
 	s.out.report(report)
 	if plan == nil {
 		return s.end("failed", codeOf(report))
@@ -110,12 +111,12 @@ func (s *session) ask(ctx context.Context, p *bootstrap.Plan) (bool, error) {
 	switch p.Intent.Verb {
 	case bootstrap.VerbDestroy:
 		question = "destroy? " + fate(p)
-	case bootstrap.VerbRestart:
-		question = "restart?"
 	case bootstrap.VerbReplace:
 		question = "replace " + strings.Join(p.Intent.Hosts, ", ") + "? what it holds is deleted, and copied from the others"
 	case bootstrap.VerbRestore:
 		question = "restore? every member stops, and what it holds now is kept aside"
+	case bootstrap.VerbRestart, bootstrap.VerbUpgrade, bootstrap.VerbReboot:
+		question = string(p.Intent.Verb) + "?"
 	}
 	return s.app.confirm(ctx, question)
 }
@@ -164,6 +165,10 @@ func onward(v bootstrap.Verb) string {
 		return "apply to go on"
 	case bootstrap.VerbRestore:
 		return "restore again with the same backup to go on"
+	case bootstrap.VerbUpgrade:
+		return "apply if plan shows a member that is stopped, then roll upgrade again to go on"
+	case bootstrap.VerbReboot:
+		return "roll reboot again when all hosts are back; without --if-required it reboots all of them"
 	}
 	return "apply again to go on"
 }
@@ -180,6 +185,10 @@ func (s *session) conclude(ctx context.Context, p *bootstrap.Plan, took time.Dur
 		outcome = "replaced"
 	case bootstrap.VerbRestore:
 		outcome = "restored"
+	case bootstrap.VerbUpgrade:
+		outcome = "upgraded"
+	case bootstrap.VerbReboot:
+		outcome = "rebooted"
 	}
 	if s.machine() != nil {
 		return s.end(outcome, codeOK)

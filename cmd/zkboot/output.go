@@ -87,7 +87,7 @@ type planLine struct {
 
 type resultLine struct {
 	Type    string `json:"type"`    // "result"
-	Outcome string `json:"outcome"` // "nothing to do", "planned", "applied", "destroyed", "restarted" or "failed"
+	Outcome string `json:"outcome"` // "nothing to do", "planned", "applied", "destroyed", "restarted", "upgraded", "rebooted" or "failed"
 	Code    int    `json:"code"`    // that the program exits with
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/zkboot/zkboot/bootstrap"
@@ -101,5 +102,70 @@ func TestRollRestartInterrupted(t *testing.T) {
 	w.says(&w.stderr, "run roll restart again to restart all members, those that had their turn too")
 	if got := w.restarts(); len(got) > 0 {
 		t.Errorf("restarts: %v, want none behind a gate that was left", got)
+	}
+}
+
+func TestRollReboot(t *testing.T) {
+	w := newWorld(t, "zk1", "zk2")
+	w.role.unit = true
+	for name, m := range w.machines {
+		m.Facts.BootID = name + "-boot-0"
+	}
+	w.want(codeOK, "apply", "--auto-approve")
+	w.want(codeOK, "roll", "reboot", "--if-required", "--auto-approve")
+	w.says(&w.stdout, "main: nothing to do on 2 hosts")
+
+	w.machines["zk2"].Facts.RebootRequired = []string{"linux-image-amd64"}
+	w.answer = "y\n"
+	w.want(codeOK, "roll", "reboot", "--if-required")
+	w.says(&w.stdout, "reboot note members in turn", "  zk2\n    reboot the host (/run/reboot-required of linux-image-amd64)\n", "main: rebooted, 1 step on 1 host in ")
+	w.says(&w.stderr, "reboot? [y/N]", "zk2  boot  done ")
+	if a, b := w.machines["zk1"].Booted(), w.machines["zk2"].Booted(); a != 0 || b != 1 {
+		t.Errorf("rebooted %d and %d times, want zk2 once", a, b)
+	}
+
+	w.answer = ""
+	w.want(codeOK, "roll", "reboot", "--auto-approve", "--output", "json")
+	lines := w.lines()
+	if last := lines[len(lines)-1]; last["outcome"] != "rebooted" || last["code"] != 0.0 {
+		t.Errorf("last line: %v", last)
+	}
+	if a, b := w.machines["zk1"].Booted(), w.machines["zk2"].Booted(); a != 1 || b != 2 {
+		t.Errorf("rebooted %d and %d times, want both once more", a, b)
+	}
+	w.want(codeOK, "plan", "--detailed-exitcode") // nothing is left to apply
+}
+
+func TestRollUpgradeWithNothingNewer(t *testing.T) {
+	w := standingWorld(t, "zk1", "zk2")
+	w.want(codeOK, "roll", "upgrade", "--auto-approve")
+	w.says(&w.stdout, "main: nothing to do on 2 hosts")
+	w.role.content = "two\n"
+	w.want(codeFailed, "roll", "upgrade", "--auto-approve")
+	w.says(&w.stderr, "error: zk1: upgrade: expected nothing left to apply", "next: apply first, then upgrade")
+}
+
+// Who asks for an upgrade is told what an upgrade leaves as it is.
+func TestWhatTheSpecPins(t *testing.T) {
+	for name, tt := range map[string]struct {
+		src  bootstrap.Source
+		verb bootstrap.Verb
+		want string
+	}{
+		"an archive":        {bootstrap.Source{Tarball: &bootstrap.Tarball{URL: "https://example.net/z.tar.gz"}}, bootstrap.VerbUpgrade, "ensemble.source.tarball"},
+		"a version":         {bootstrap.Source{Apt: &bootstrap.AptPackages{Version: "3.8.0-11"}}, bootstrap.VerbUpgrade, "stays at 3.8.0-11"},
+		"what apt has":      {bootstrap.Source{Apt: &bootstrap.AptPackages{}}, bootstrap.VerbUpgrade, ""},
+		"no upgrade at all": {bootstrap.Source{Tarball: &bootstrap.Tarball{}}, bootstrap.VerbRestart, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := pinned(&bootstrap.Spec{Ensemble: &bootstrap.Ensemble{Source: tt.src}}, tt.verb)
+			var b strings.Builder
+			if err := r.WriteText(&b); err != nil {
+				t.Fatal(err)
+			}
+			if r.Failed() || (b.Len() > 0) != (tt.want != "") || !strings.Contains(b.String(), tt.want) {
+				t.Errorf("got %q, want %q", b.String(), tt.want)
+			}
+		})
 	}
 }
