@@ -23,7 +23,7 @@ for dir in "$@"; do
 		echo "lab-test.sh: no test functions in $dir/*_lab_test.go" >&2
 		exit 1
 	fi
-	go test -tags lab -count=1 -timeout 25m -run "^($tests)\$" "./$dir" || failed="$failed $dir"
+	go test -tags lab -count=1 -timeout 30m -run "^($tests)\$" "./$dir" || failed="$failed $dir"
 done
 if [ -n "$failed" ]; then
 	echo "lab-test.sh: FAILED in$failed; one alone: ./scripts/lab-test.sh DIR" >&2

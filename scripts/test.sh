@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 ./scripts/suite.sh generated 3 ./scripts/generated.sh
 ./scripts/suite.sh unit 12 go test -race -timeout 10m ./...
 ./scripts/suite.sh modules 10 make --no-print-directory modules-test
-./scripts/suite.sh lab 35 ./scripts/lab-test.sh
+./scripts/suite.sh lab 45 ./scripts/lab-test.sh
 ./scripts/suite.sh acceptance 18 ./scripts/acceptance.sh
 # Last, because emulated machines take long: the lab's own, then those that Terraform makes.
 ./scripts/suite.sh vm 10 make --no-print-directory vm-test
