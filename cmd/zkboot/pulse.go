@@ -50,9 +50,9 @@ func (s *session) pulse(ctx context.Context, p *bootstrap.Plan) (done func(*boot
 }
 
 // disturbs reports whether a plan restarts or changes members of an ensemble that serves
-// meanwhile.
+// meanwhile. A restore takes away what was written, and says so itself.
 func disturbs(p *bootstrap.Plan) bool {
-	if p.Spec.Ensemble == nil || p.Intent.Verb == bootstrap.VerbDestroy {
+	if p.Spec.Ensemble == nil || p.Intent.Verb == bootstrap.VerbDestroy || p.Intent.Verb == bootstrap.VerbRestore {
 		return false
 	}
 	role := zookeeper.New().Name()

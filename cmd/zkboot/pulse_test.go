@@ -28,6 +28,7 @@ func TestWhichPlansHaveAPulse(t *testing.T) {
 		{"the ensemble is formed", bootstrap.Plan{Spec: ensemble, Waves: []bootstrap.Wave{site("form")}}, false},
 		{"the quorum is brought back first", bootstrap.Plan{Spec: ensemble, Waves: []bootstrap.Wave{site("recover"), roll}}, false},
 		{"everything goes", bootstrap.Plan{Spec: ensemble, Intent: bootstrap.Intent{Verb: bootstrap.VerbDestroy}, Waves: []bootstrap.Wave{roll}}, false},
+		{"a backup takes the place of what is there", bootstrap.Plan{Spec: ensemble, Intent: bootstrap.Intent{Verb: bootstrap.VerbRestore}, Waves: []bootstrap.Wave{site("restore")}}, false},
 		{"without an ensemble", bootstrap.Plan{Spec: &bootstrap.Spec{}, Waves: []bootstrap.Wave{roll}}, false},
 	} {
 		if got := disturbs(&tt.plan); got != tt.want {
