@@ -86,7 +86,7 @@ func TestWhichMember(t *testing.T) {
 		"none with other data":         {change: func(s site) { s["zk1"].mntr["zk_digest_mismatches_count"] = "1" }, want: "zk3"},
 		"none that lost a write":       {change: func(s site) { s["zk1"].mntr["zk_unrecoverable_error_count"] = "2" }, want: "zk3"},
 		"a named one with other data": {change: func(s site) { s["zk1"].mntr["zk_digest_mismatches_count"] = "1" },
-			o: backup.Options{Member: "zk1"}, err: []string{"zk1", "zk_digest_mismatches_count of 0, found 1", "its data is doubtful"}},
+			o: backup.Options{Member: "zk1"}, err: []string{"zk1", "its data is in doubt: it counts zk_digest_mismatches_count=1", "take the backup of another member"}},
 		"without a quorum": {change: func(s site) { s["zk1"].mode, s["zk2"].mode = "", "" },
 			err: []string{"found none", "zk1: down: connection refused", "--offline --member HOST"}},
 		"offline, without a quorum": {change: func(s site) { s["zk1"].mode, s["zk2"].mode, s["zk3"].mode = "", "", "" },

@@ -68,11 +68,10 @@ func suspects(vs []view, before Errors, leadersLost int) []Suspect {
 		if grown < 0 { // a new process counts from 0
 			grown = now[v.host]
 		}
-		mismatches, _ := v.mntr("zk_digest_mismatches_count")
 		why := odd[v.host]
 		switch {
-		case mismatches > 0:
-			why = fmt.Sprintf("zk_digest_mismatches_count is %.0f, want 0", mismatches)
+		case v.mismatches() > 0 && !cleared(vs, v):
+			why = fmt.Sprintf("zk_digest_mismatches_count is %.0f, want 0, or equal digests since", v.mismatches())
 		case grown > leadersLost:
 			why = fmt.Sprintf("zk_unrecoverable_error_count grew by %d, and %d leaders were lost meanwhile", grown, leadersLost)
 		}

@@ -1,6 +1,43 @@
 package zookeeper
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/zkboot/zkboot/bootstrap"
+)
+
+// A mismatch is cleared by digests that are equal since, in the time of the leader of now.
+func TestCleared(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*scene)
+		want   bool
+	}{
+		{"equal digests since", func(*scene) {}, true},
+		{"no digest since it was started", func(sc *scene) { sc.servers["zk1"].digests = nil }, false},
+		{"digests of the time of another leader alone", func(sc *scene) {
+			for _, a := range sc.servers {
+				a.zxid = 0x20000000a
+			}
+		}, false},
+		{"the latest digest is another one", func(sc *scene) {
+			for i, host := range []string{"zk1", "zk2", "zk3"} {
+				sc.servers[host].digests = map[uint64]int64{0x100000080: 7, 0x100000100: int64(i)}
+			}
+		}, false},
+		{"equal to one other, the third has none there", func(sc *scene) { sc.servers["zk2"].digests = nil }, true},
+		{"nobody leads", func(sc *scene) { sc.stop("zk3") }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sc := healthyScene(testSpec(3))
+			tt.change(sc)
+			vs := sc.views()
+			if got := cleared(vs, vs[0]); got != tt.want {
+				t.Errorf("got %t, want %t", got, tt.want)
+			}
+		})
+	}
+}
 
 func TestDoubt(t *testing.T) {
 	for _, tt := range []struct {
@@ -26,9 +63,22 @@ func TestDoubt(t *testing.T) {
 					v.z.Mntr[k] = n
 				}
 			}
-			if got := v.doubt(); got != tt.want {
+			if got := doubt([]view{v}, v); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestFrail(t *testing.T) {
+	sc := healthyScene(testSpec(3)) // of 3.8.0
+	if !Frail(sc.spec, sc.site()) {
+		t.Error("3.8.0 bears any number of writes")
+	}
+	if sc.stop("zk1", "zk2", "zk3"); Frail(sc.spec, sc.site()) {
+		t.Error("nobody serves, and writes may break it")
+	}
+	if s := testSpec(0); Frail(&bootstrap.Spec{Hosts: s.Hosts}, bootstrap.Site{}) {
+		t.Error("there is no ensemble")
 	}
 }

@@ -89,7 +89,7 @@ func othersHold(vs []view, host string) error {
 		sources = only(vs, func(v view) bool { return v.host != host && v.voter })
 	}
 	for _, v := range sources {
-		if why := v.doubt(); why != "" {
+		if why := doubt(vs, v); why != "" {
 			return gateError(stepOthersHold, v, "find out which member holds the right data before one of them is emptied; a backup first",
 				"%s counts %s, so that what %s would copy is in doubt", v.host, why, host)
 		}
@@ -237,17 +237,19 @@ func sameData(vs []view) error {
 }
 
 func equalData(vs []view) error {
+	zxid, common := commonDigest(vs)
 	for _, v := range vs {
-		if n, ok := v.mntr("zk_digest_mismatches_count"); ok && n > 0 {
-			return diverged(v, "expected no digest mismatch, found %.0f", n)
+		if common && v.digests[zxid] != vs[0].digests[zxid] {
+			return diverged(v, "at zxid 0x%x expected the digest %x of %s, found %x", zxid, vs[0].digests[zxid], vs[0].host, v.digests[zxid])
 		}
 	}
-	if zxid, ok := commonDigest(vs); ok {
-		for _, v := range vs[1:] {
-			if v.digests[zxid] != vs[0].digests[zxid] {
-				return diverged(v, "at zxid 0x%x expected the digest %x of %s, found %x", zxid, vs[0].digests[zxid], vs[0].host, v.digests[zxid])
-			}
+	for _, v := range vs {
+		if n := v.mismatches(); n > 0 && !cleared(vs, v) {
+			return gateError(stepEveryone, v, "write to the ensemble, which makes digests, and look again; if they are not equal then, `zkboot replace "+v.host+"`",
+				"expected no digest mismatch, or equal digests since, found %.0f and none", n)
 		}
+	}
+	if common {
 		return nil
 	}
 	lead := leaders(vs)[0]

@@ -110,11 +110,8 @@ func unfitForBackup(vs []view, v view) error {
 	case epoch(v.zxid) != epoch(lead.zxid) && counter(lead.zxid) != 0:
 		return gateError(step, v, "take the backup of another member", "expected epoch 0x%x of the leader %s, found zxid 0x%x", epoch(lead.zxid), lead.host, v.zxid)
 	}
-	for _, counter := range []string{"zk_digest_mismatches_count", "zk_unrecoverable_error_count"} {
-		if n, ok := v.mntr(counter); ok && n > 0 {
-			return gateError(step, v, "stop it, wipe both version-2 directories and let it join again; its data is doubtful",
-				"expected %s of 0, found %.0f", counter, n)
-		}
+	if why := doubt(vs, v); why != "" {
+		return gateError(step, v, "take the backup of another member; `zkboot replace "+v.host+"` puts this one right", "its data is in doubt: it counts %s", why)
 	}
 	if v.z.Data != bootstrap.DataPresent {
 		return gateError(step, v, "write something first", "there is nothing to back up: its directories are %s", cmp.Or(string(v.z.Data), "not readable"))

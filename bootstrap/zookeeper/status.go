@@ -56,8 +56,8 @@ func Status(s *bootstrap.Spec, now bootstrap.Site) StatusReport {
 		m := v.status(r.Quorum)
 		switch {
 		case m.Error != "":
-		case v.doubt() != "":
-			m.Error = "in doubt, do not restart it: " + v.doubt() + "; zkboot replace " + v.host
+		case doubt(rs, v) != "":
+			m.Error = "in doubt, do not restart it: " + doubt(rs, v) + "; zkboot replace " + v.host
 		case i < 0:
 			m.Error = "no member of the live configuration yet: apply"
 		case !v.planned:

@@ -27,7 +27,7 @@ func (s *session) pulse(ctx context.Context, p *bootstrap.Plan) (done func(*boot
 	if !disturbs(p) {
 		return func(*bootstrap.Report) {}
 	}
-	pulse := drill.StartPulse(ctx, drill.PulseOptions{Spec: p.Spec, Open: s.opener()})
+	pulse := drill.StartPulse(ctx, drill.PulseOptions{Spec: p.Spec, Open: s.opener(), Rate: s.pulseRate(ctx, p.Spec)})
 	return func(report *bootstrap.Report) {
 		r := pulse.Stop()
 		if r.Lost > 0 {
@@ -47,6 +47,22 @@ func (s *session) pulse(ctx context.Context, p *bootstrap.Plan) (done func(*boot
 			return err
 		})
 	}
+}
+
+// gentlePulse is what is written a second to an ensemble that writes may break while its members
+// restart: too few to meet that moment often, enough to see a stall of half a second.
+const gentlePulse = 2
+
+// pulseRate is how often a second the pulse writes. A plan that was stored has seen nobody yet.
+func (s *session) pulseRate(ctx context.Context, spec *bootstrap.Spec) int {
+	now := s.engine.LastSeen()
+	if len(now.Hosts) == 0 {
+		now, _ = s.engine.Look(ctx, spec)
+	}
+	if zookeeper.Frail(spec, now) {
+		return gentlePulse
+	}
+	return drill.DefaultPulse
 }
 
 // disturbs reports whether a plan restarts or changes members of an ensemble that serves
