@@ -36,10 +36,15 @@ type archive struct {
 	files []File
 }
 
+// window is how far back the compressor looks, in bytes. With the 8 MiB of the library a backup of
+// a million znodes took 85 MB of memory instead of 60 MB, and the archive was a fifth smaller
+// (go run ./bench -only backup).
+const window = 1 << 20
+
 // newArchive compresses with one goroutine: a backup shall not be felt, and its memory not
 // depend on the processors of the machine.
 func newArchive(w io.Writer) (*archive, error) {
-	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
+	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, writing(err)
 	}
