@@ -53,6 +53,7 @@ func TestDoubt(t *testing.T) {
 		{"more errors than leaders were lost", "3.9.6", "3", "2", "0", "zk_unrecoverable_error_count=2"},
 		{"how often it elected is not told", "3.9.6", "1", "", "0", "zk_unrecoverable_error_count=1"},
 		{"an error and a lost leader in a release with faults", "3.8.0", "1", "2", "0", "zk_unrecoverable_error_count=1"},
+		{"a failing disk throws it out again and again", "3.9.6", "12", "143", "0", "zk_unrecoverable_error_count=10"},
 		{"a release that nobody knows", "", "1", "2", "0", "zk_unrecoverable_error_count=1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -63,7 +64,9 @@ func TestDoubt(t *testing.T) {
 					v.z.Mntr[k] = n
 				}
 			}
-			if got := doubt([]view{v}, v); got != tt.want {
+			other := view{version: tt.version} // it has lost two leaders
+			other.host, other.z.Mntr = "other", map[string]string{"zk_cnt_election_time": "3"}
+			if got := doubt([]view{v, other}, v); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

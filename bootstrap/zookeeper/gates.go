@@ -36,7 +36,7 @@ func quorumWithout(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, ho
 // (seen on 3.8.0, where such a follower came back with other data than the rest).
 func canMiss(vs []view, host string) error {
 	for _, v := range vs {
-		if n := v.unexplained(); n > 0 && v.host == host {
+		if n := unexplained(vs, v); n > 0 && v.host == host {
 			f := gateError(stepQuorumWithout, v, "`zkboot replace "+host+"` lets it copy everything from the others",
 				"%s counts %.0f unrecoverable errors, and a restart could bring back other data than the others hold", host, n)
 			f.Err = fmt.Errorf("%w: %w", bootstrap.ErrRefused, errDiverged) // no use to wait

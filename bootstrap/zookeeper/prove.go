@@ -268,7 +268,7 @@ func proveErrors(vs []view, limits verify.Thresholds) verify.Check {
 	out := slices.Clone(vs)
 	for i, v := range out {
 		if _, ok := v.mntr(counter); ok {
-			out[i].z.Mntr = map[string]string{counter: fmt.Sprintf("%.0f", v.unexplained())}
+			out[i].z.Mntr = map[string]string{counter: fmt.Sprintf("%.0f", unexplained(vs, v))}
 		}
 	}
 	return proveCounts(out, limits, "ensemble.errors", counter)
