@@ -88,14 +88,20 @@ func formed(vs []view, founding Dynamic) bool {
 
 // lookToForm looks at a member that is about to be formed.
 func (m member) lookToForm(ctx context.Context, h bootstrap.Hosts) (bootstrap.State, error) {
+	return m.lookBefore(ctx, h, stepForm, "an ensemble is formed only when every member is reachable", m.formationIDs())
+}
+
+// lookBefore looks at a member that a step is about to change; away is said of a host that was
+// not reached.
+func (m member) lookBefore(ctx context.Context, h bootstrap.Hosts, name, away string, ids []bootstrap.ID) (bootstrap.State, error) {
 	host, ok := h[m.host]
 	if !ok {
-		return bootstrap.State{}, bootstrap.Finding{Severity: bootstrap.SeverityError, Host: m.host, Step: stepForm,
-			Text: "an ensemble is formed only when every member is reachable", Err: bootstrap.ErrUnreachable}
+		return bootstrap.State{}, bootstrap.Finding{Severity: bootstrap.SeverityError, Host: m.host, Step: name,
+			Text: away, Hint: "apply again when it answers", Err: bootstrap.ErrUnreachable}
 	}
-	_, state, err := host.Look(ctx, m.formationIDs()...)
+	_, state, err := host.Look(ctx, ids...)
 	if err != nil {
-		return state, fmt.Errorf("%s: look before formation: %w", m.host, err)
+		return state, fmt.Errorf("%s: look before %s: %w", m.host, name, err)
 	}
 	return state, nil
 }
@@ -166,18 +172,14 @@ func recoverQuorum(ctx context.Context, s *bootstrap.Spec, h bootstrap.Hosts, ho
 	}
 	ms := slices.DeleteFunc(members(s), func(m member) bool { return !slices.Contains(hosts, m.host) })
 	return parallel(ctx, ms, func(ctx context.Context, _ int, m member) error {
-		host, ok := h[m.host]
-		if !ok {
-			return fmt.Errorf("%s: %w", m.host, bootstrap.ErrUnreachable)
-		}
-		_, have, err := host.Look(ctx, m.formationIDs()...)
+		have, err := m.lookBefore(ctx, h, stepRecover, "expected a host that answers", m.formationIDs())
 		if err != nil {
-			return fmt.Errorf("%s: look before the start: %w", m.host, err)
+			return err
 		}
 		if z, ok := m.seen(have); ok && z.Dynamic != "" {
 			return nil
 		}
-		return host.Change(ctx, m.firstStart(have, list)...)
+		return h[m.host].Change(ctx, m.firstStart(have, list)...)
 	})
 }
 

@@ -102,21 +102,13 @@ func (v view) follows() bool {
 	return v.serving() && (!v.zab.answered || strings.EqualFold(v.zab.State, "broadcast"))
 }
 
+// lookToStart looks at a member that is about to start with another list of members.
 func (m member) lookToStart(ctx context.Context, h bootstrap.Hosts, name string) (bootstrap.State, error) {
-	host, ok := h[m.host]
-	if !ok {
-		return bootstrap.State{}, bootstrap.Finding{Severity: bootstrap.SeverityError, Host: m.host, Step: name,
-			Text: "expected a host that answers", Hint: "apply again when it does", Err: bootstrap.ErrUnreachable}
-	}
 	ids := m.formationIDs()
 	for _, dir := range distinct(versionDir(m.data), versionDir(m.dataLog)) {
 		ids = append(ids, bootstrap.NewID(bootstrap.KindDir, dir))
 	}
-	_, have, err := host.Look(ctx, ids...)
-	if err != nil {
-		return have, fmt.Errorf("%s: look before the start: %w", m.host, err)
-	}
-	return have, nil
+	return m.lookBefore(ctx, h, name, "expected a host that answers", ids)
 }
 
 // wipe deletes what a member holds and makes it start anew with the live list of members. The
